@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Kinds of open files: one file of code per kind, one line in kinds.h, one
+ * record type.  A kind knows how to recognise a descriptor, to describe what
+ * is behind it (capture, in the guardian, on a duplicate of the program's
+ * descriptor), and to make it again (restore, in the planner).  Kinds see
+ * capture and restore only through the two small contexts below.
+ */
+#ifndef CRI_KIND_KIND_H
+#define CRI_KIND_KIND_H
+
+#include <stdbool.h>
+#include <sys/stat.h>
+
+#include "image/recset.h"
+
+struct cri_capture;
+struct cri_restore;
+struct cri_cproc;
+
+/* One open file description under capture. */
+struct cri_probe {
+	struct cri_capture *cap;
+	struct cri_recset *set;
+	struct cri_cproc *proc; /* a process that holds it */
+	int num; /* its descriptor number there */
+	int fd; /* our duplicate: same open file description */
+	struct stat st;
+	char link[4097]; /* text of /proc/PID/fd/N */
+	const char *fdinfo; /* text of /proc/PID/fdinfo/N */
+	struct cri_rec_ofd *ofd; /* flags, pos, owner already filled */
+};
+
+struct cri_kind {
+	enum cri_rec_type type;
+	const char *name;
+	/* Is it this kind?  Asked in the order of kinds.h. */
+	bool (*match)(const struct cri_probe *p);
+	/*
+	 * Could it be restored?  Called without stopping anything (--check)
+	 * and again in the pause.  -ENOTSUP with err "is a …" when not.
+	 */
+	int (*check)(const struct cri_probe *p, struct cri_err *err);
+	/*
+	 * Find or add the inode record, set p->ofd->inode.  -EAGAIN: transient
+	 * (thaw, try again).
+	 */
+	int (*capture)(struct cri_probe *p, struct cri_err *err);
+	/*
+	 * After every descriptor of the tree was captured: peers, watched
+	 * files, in-flight descriptors resolved to ids.  NULL: none.
+	 */
+	int (*link)(struct cri_capture *cap, struct cri_recset *set,
+		    struct cri_err *err);
+	/* Before anything is created: files there, unchanged?  NULL: fine. */
+	int (*verify)(struct cri_restore *rs, const struct cri_rec_ofd *ofd,
+		      struct cri_err *err);
+	/*
+	 * Make it: *fd is a new descriptor of the planner with flags and
+	 * position set.  Without outside effects.
+	 */
+	int (*open)(struct cri_restore *rs, const struct cri_rec_ofd *ofd,
+		    int *fd, struct cri_err *err);
+	/* After all were opened: queues, items, peers.  NULL: none. */
+	int (*fill)(struct cri_restore *rs, const struct cri_rec_ofd *ofd,
+		    int fd, struct cri_err *err);
+	/* After the all-ready barrier: truncate, bind.  NULL: none. */
+	int (*outside)(struct cri_restore *rs, const struct cri_rec_ofd *ofd,
+		       int fd, struct cri_err *err);
+};
+
+const struct cri_kind *cri_kind_find(enum cri_rec_type type);
+const struct cri_kind *cri_kind_match(const struct cri_probe *p);
+
+/* --- services of capture/ for kinds --- */
+
+/* Map (dev, ino, type) to the record id given by an earlier descriptor. */
+uint32_t cri_capture_inode_get(struct cri_capture *cap, enum cri_rec_type type,
+			       dev_t dev, ino_t ino);
+int cri_capture_inode_put(struct cri_capture *cap, enum cri_rec_type type,
+			  dev_t dev, ino_t ino, uint32_t id);
+/* ofd id of the open file behind an already captured (proc, fd); 0 none. */
+uint32_t cri_capture_ofd_of(struct cri_capture *cap, struct cri_cproc *proc,
+			    int fd);
+/*
+ * Capture an open file that no table holds (in flight in a socket): takes
+ * over fd, gives its ofd id.
+ */
+int cri_capture_inflight(struct cri_capture *cap, struct cri_cproc *near,
+			 int fd, uint32_t *ofd, struct cri_err *err);
+/* Is a process with that pid (as the program sees it) in the tree? */
+struct cri_cproc *cri_capture_proc(struct cri_capture *cap, pid_t inner_pid);
+/* Save the content of a file (unlinked) as extents of a new object. */
+int cri_capture_content(struct cri_capture *cap, int fd, uint64_t size,
+			uint32_t *obj, struct cri_err *err);
+
+/* --- services of restore/ for kinds --- */
+
+struct cri_recset *cri_restore_records(struct cri_restore *rs);
+/* The planner's descriptor of an ofd already opened, -1 none. */
+int cri_restore_fd(struct cri_restore *rs, uint32_t ofd);
+/* path after --relocate; valid until the next call. */
+const char *cri_restore_path(struct cri_restore *rs, const char *path);
+/* Fill fd (a regular file or memfd) from the extents of object obj. */
+int cri_restore_content(struct cri_restore *rs, uint32_t obj, int fd,
+			struct cri_err *err);
+/* A memfd (or the like) for a SHMEM record, filled; shared, do not close. */
+int cri_restore_shmem(struct cri_restore *rs, uint32_t id, int *fd,
+		      struct cri_err *err);
+void cri_restore_log(struct cri_restore *rs, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+
+#endif
