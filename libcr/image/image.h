@@ -22,8 +22,11 @@
 struct cri_run {
 	uint64_t page; /* address / 4096 (mm), offset / 4096 (others) */
 	uint32_t count;
-	uint32_t flags; /* 0 */
+	uint32_t flags; /* CRI_RUN_* */
 };
+
+/* No payload: the pages are those of the mm that mm.inherits names. */
+#define CRI_RUN_PARENT 0x1u
 
 /* A page-aligned buffer: header page, then CRI_EXTENT_PAGES of payload. */
 struct cri_extent_buf {
