@@ -49,8 +49,8 @@ int cri_writer_records(struct cri_writer *w, const struct cri_recset *set,
 		       struct cri_err *err);
 /*
  * A free buffer to fill (blocks while all are in flight), then hand it in:
- * checksummed and written in the order of put.  Both may be called by the
- * same thread only.  An error of an earlier write shows at any later call.
+ * checksummed and written in the order of put (without pages it only goes
+ * back).  Both may be called by the same thread only.  An error of an earlier write shows at any later call.
  */
 int cri_writer_get(struct cri_writer *w, struct cri_extent_buf **buf,
 		   struct cri_err *err);
