@@ -32,7 +32,7 @@ struct cri_run {
 struct cri_extent_buf {
 	void *payload;
 	uint32_t obj;
-	uint32_t n_pages;
+	uint32_t n_pages; /* of payload: without those of CRI_RUN_PARENT */
 	uint32_t n_runs;
 	struct cri_run runs[CRI_EXTENT_RUNS];
 };
@@ -50,7 +50,8 @@ int cri_writer_records(struct cri_writer *w, const struct cri_recset *set,
 /*
  * A free buffer to fill (blocks while all are in flight), then hand it in:
  * checksummed and written in the order of put (without pages it only goes
- * back).  Both may be called by the same thread only.  An error of an earlier write shows at any later call.
+ * back).  Both may be called by the same thread only.  An error of an earlier
+ * write shows at any later call.
  */
 int cri_writer_get(struct cri_writer *w, struct cri_extent_buf **buf,
 		   struct cri_err *err);

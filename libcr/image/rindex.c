@@ -54,10 +54,11 @@ static int decode_run(struct cri_cur *c, struct cri_run *run, uint64_t *sum)
 	if (cri_cur_u64(c, &run->page) || cri_cur_u32(c, &run->count) ||
 	    cri_cur_u32(c, &run->flags))
 		return -EBADMSG;
-	if (!run->count || run->flags || run->page >= ADDRESS_PAGES ||
+	if (!run->count || run->flags & ~CRI_RUN_PARENT || run->page >= ADDRESS_PAGES ||
 	    run->count > ADDRESS_PAGES - run->page)
 		return -EBADMSG;
-	*sum += run->count;
+	if (!(run->flags & CRI_RUN_PARENT))
+		*sum += run->count;
 	return 0;
 }
 
@@ -73,9 +74,8 @@ static int decode_entry(struct cri_cur *c, struct cri_extent_head *e,
 	    cri_cur_u32(c, &codec) || cri_cur_u64(c, &e->stored) ||
 	    cri_cur_u32(c, &e->payload_crc) || cri_cur_u32(c, &e->page_crc))
 		return -EBADMSG;
-	if (e->at != want_at || !e->obj || !e->n_pages ||
-	    e->n_pages > CRI_EXTENT_PAGES || !e->n_runs ||
-	    e->n_runs > CRI_EXTENT_RUNS || e->n_runs > left ||
+	if (e->at != want_at || !e->obj || e->n_pages > CRI_EXTENT_PAGES ||
+	    !e->n_runs || e->n_runs > CRI_EXTENT_RUNS || e->n_runs > left ||
 	    codec != CRI_CODEC_RAW ||
 	    e->stored != (uint64_t)e->n_pages * CRI_PAGE)
 		return -EBADMSG;
@@ -202,20 +202,41 @@ static bool known_object(const struct cri_recset *set, uint32_t obj)
 	return false;
 }
 
+/* Pages of the parent: only in an address space that has one. */
+static bool parents_known(const struct cri_recset *set,
+			  const struct cri_extent *e)
+{
+	const struct cri_rec_mm *mm;
+	uint32_t i;
+
+	for (i = 0; i < e->n_runs; i++)
+		if (e->runs[i].flags & CRI_RUN_PARENT)
+			break;
+	if (i == e->n_runs)
+		return true;
+	mm = cri_recset_find(set, CRI_REC_MM, e->obj);
+	return mm && mm->inherits && mm->inherits != mm->id &&
+	       cri_recset_find(set, CRI_REC_MM, mm->inherits);
+}
+
 static int check_objects(struct cri_reader *r, struct cri_err *err)
 {
+	const struct cri_extent *e;
 	uint32_t i, last = 0;
 
 	for (i = 0; i < r->n_extents; i++) {
-		if (r->extents[i].obj == last)
-			continue;
-		last = r->extents[i].obj;
-		if (!known_object(r->set, last))
+		e = &r->extents[i];
+		if (e->obj != last && !known_object(r->set, e->obj))
 			return cri_fail(err, EBADMSG,
 					"offset %llu: extent of object %u, "
 					"which no record describes",
-					(ull)(r->extents[i].offset - CRI_PAGE),
-					last);
+					(ull)(e->offset - CRI_PAGE), e->obj);
+		if (!parents_known(r->set, e))
+			return cri_fail(err, EBADMSG,
+					"offset %llu: extent of object %u "
+					"refers to a parent it has not",
+					(ull)(e->offset - CRI_PAGE), e->obj);
+		last = e->obj;
 	}
 	return 0;
 }

@@ -334,13 +334,14 @@ static int check_extent(const struct cri_extent_buf *b)
 	uint64_t sum = 0;
 	uint32_t i;
 
-	if (!b->obj || !b->n_pages || b->n_pages > CRI_EXTENT_PAGES ||
-	    !b->n_runs || b->n_runs > CRI_EXTENT_RUNS)
+	if (!b->obj || b->n_pages > CRI_EXTENT_PAGES || !b->n_runs ||
+	    b->n_runs > CRI_EXTENT_RUNS)
 		return -EINVAL;
 	for (i = 0; i < b->n_runs; i++) {
-		if (!b->runs[i].count || b->runs[i].flags)
+		if (!b->runs[i].count || b->runs[i].flags & ~CRI_RUN_PARENT)
 			return -EINVAL;
-		sum += b->runs[i].count;
+		if (!(b->runs[i].flags & CRI_RUN_PARENT))
+			sum += b->runs[i].count;
 	}
 	return sum == b->n_pages ? 0 : -EINVAL;
 }

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifdef HAVE_CONFIG_H
+#include "config.h"
+#endif
+
 /*
  * Images written and read back: files, pipes, direct writes, many extents;
  * then cut at every byte, each bit turned, pieces exchanged, foreign, newer.
@@ -225,6 +229,55 @@ static void stream_there_and_back(void **state)
 		assert_int_equal(waitpid(pid, &status, 0), pid);
 		assert_int_equal(status, 0);
 	}
+}
+
+/* A child's pages that are its parent's take no payload. */
+static void pages_of_the_parent(void **state)
+{
+	int fd = memfd_create("test", MFD_CLOEXEC), round;
+	struct cri_rec_mm *mm, *child;
+	const struct cri_extent *e;
+	struct cri_extent_buf *b;
+	struct cri_err err = { 0 };
+	struct cri_reader *r;
+	struct cri_recset *set;
+	struct cri_writer *w;
+	uint32_t n;
+
+	(void)state;
+	for (round = 0; round < 2; round++) {
+		assert_int_equal(cri_recset_new(&set), 0);
+		cri_recset_add(set, CRI_REC_ORIGIN);
+		mm = cri_recset_add(set, CRI_REC_MM);
+		child = cri_recset_add(set, CRI_REC_MM);
+		child->inherits = round ? 0 : mm->id;
+		assert_int_equal(cri_writer_open(fd, 0, &w, NULL), 0);
+		assert_int_equal(cri_writer_records(w, set, NULL), 0);
+		put_extent(w, mm->id, 5, 3);
+		assert_int_equal(cri_writer_get(w, &b, NULL), 0);
+		b->obj = child->id;
+		b->n_runs = 1;
+		b->runs[0] = (struct cri_run){ 5, 2, CRI_RUN_PARENT };
+		assert_int_equal(cri_writer_put(w, b, NULL), 0);
+		put_extent(w, child->id, 15, 1);
+		assert_int_equal(cri_writer_finish(w, NULL), 0);
+		cri_writer_free(w);
+		cri_recset_free(set);
+		if (round) {
+			assert_int_equal(cri_reader_open(fd, &r, &err),
+					 -EBADMSG);
+			assert_non_null(strstr(err.text, "parent"));
+			continue;
+		}
+		assert_int_equal(cri_reader_open(fd, &r, NULL), 0);
+		e = cri_reader_extents(r, 2, &n);
+		assert_int_equal(n, 2);
+		assert_int_equal(e[0].n_pages, 0);
+		assert_int_equal(e[0].runs[0].flags, CRI_RUN_PARENT);
+		assert_int_equal(cri_reader_verify(r, NULL), 0);
+		cri_reader_free(r);
+	}
+	close(fd);
 }
 
 /* A file position that is not 0 makes a stream of a file too. */
@@ -571,6 +624,7 @@ int main(void)
 		cmocka_unit_test(file_there_and_back),
 		cmocka_unit_test(direct_there_and_back),
 		cmocka_unit_test(stream_there_and_back),
+		cmocka_unit_test(pages_of_the_parent),
 		cmocka_unit_test(middle_of_a_file),
 		cmocka_unit_test(writer_errors),
 		cmocka_unit_test(late_write_error),
