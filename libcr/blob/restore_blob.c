@@ -17,6 +17,10 @@
 
 #define CHUNK (512u * 1024)
 #define MAX_IOV 64
+#define HUGE (2ul << 20)
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
 
 static inline long sys6(long nr, long a, long b, long c, long d, long e, long f)
 {
@@ -194,6 +198,19 @@ static long fill(const struct rb_op *op)
 	return ~c == (uint32_t)op->expect ? 0 : -74; /* EBADMSG */
 }
 
+/*
+ * Huge pages without an advice that would stay: one small page in each, then
+ * collapse.  Where that fails the fill faults small pages in.
+ */
+static void collapse(uint64_t start, uint64_t end)
+{
+	uint64_t at;
+
+	for (at = start; at < end; at += HUGE)
+		*(volatile char *)at = 0;
+	SYS(SYS_madvise, start, end - start, MADV_COLLAPSE, 0);
+}
+
 static long spawn(const struct rb_op *op)
 {
 	struct rb_prog *prog = (struct rb_prog *)op->arg[0];
@@ -340,6 +357,9 @@ static long step(struct rb_prog *prog, const struct rb_op *op)
 		return 0;
 	case RB_FILLERS:
 		return fillers(op);
+	case RB_COLLAPSE:
+		collapse((uint64_t)op->arg[0], (uint64_t)op->arg[1]);
+		return 0;
 	case RB_SETPGID:
 		return SYS(SYS_setpgid, 0, pid_of(op->arg[0]), 0, 0);
 	case RB_LEAVE:

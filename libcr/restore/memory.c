@@ -21,9 +21,7 @@
 #include "restore/restore.h"
 
 #define TOP 0x7ffffffff000ul
-#ifndef MADV_COLLAPSE
-#define MADV_COLLAPSE 25
-#endif
+#define HUGE (2ul << 20)
 #define SLICE (64ul << 20) /* a filler thread's share at least */
 
 static bool special(const struct cri_vma *v)
@@ -484,20 +482,103 @@ static int fill_parents(struct cri_restore *rs, struct cri_rtask *t,
 	return 0;
 }
 
-/* Two readers for a large address space, each in a helper thread. */
+static const struct cri_vma *vma_at(const struct cri_rec_mm *mm, uint64_t addr)
+{
+	uint32_t lo = 0, hi = mm->n_vmas;
+
+	while (lo < hi) {
+		uint32_t mid = (lo + hi) / 2;
+
+		if (mm->vmas[mid].end <= addr)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo < mm->n_vmas ? &mm->vmas[lo] : NULL;
+}
+
+/* The whole huge pages of a span that is full of data. */
+static int collapse_span(struct cri_restore *rs, struct cri_rthread *th,
+			 uint64_t start, uint64_t end)
+{
+	const struct cri_vma *v = vma_at(th->task->mm->rec, start);
+	struct rb_op *op;
+
+	start = (start + HUGE - 1) & ~(HUGE - 1);
+	end &= ~(HUGE - 1);
+	if (!v || v->kind != CRI_VMA_ANON || start >= end ||
+	    v->flags & (CRI_VMA_NOHUGEPAGE | CRI_VMA_HUGETLB) ||
+	    th->task->rec->thp_disable)
+		return 0;
+	op = cri_op(rs, th, RB_COLLAPSE, "making huge pages");
+	if (!op)
+		return -ENOMEM;
+	op->arg[0] = (int64_t)start;
+	op->arg[1] = (int64_t)end;
+	return 0;
+}
+
+/* Extents lie in the order of addresses: join what follows on each other. */
+static int collapse(struct cri_restore *rs, struct cri_rthread *th,
+		    const struct cri_extent *e, uint32_t n)
+{
+	uint64_t start = 0, end = 0;
+	uint32_t i, j;
+	int ret;
+
+	for (i = 0; i < n; i++) {
+		for (j = 0; j < e[i].n_runs; j++) {
+			const struct cri_run *r = &e[i].runs[j];
+			const struct cri_vma *v;
+			uint64_t at = r->page * CRI_PAGE;
+
+			if (r->flags & CRI_RUN_PARENT)
+				continue;
+			v = vma_at(th->task->mm->rec, at);
+			if (at != end || (v && v->start == at)) {
+				ret = collapse_span(rs, th, start, end);
+				if (ret)
+					return ret;
+				start = at;
+			}
+			end = at + (uint64_t)r->count * CRI_PAGE;
+		}
+	}
+	return collapse_span(rs, th, start, end);
+}
+
+static int fill_some(struct cri_restore *rs, struct cri_rthread *th,
+		     const struct cri_extent *e, uint32_t n)
+{
+	uint32_t i;
+	int ret;
+
+	ret = collapse(rs, th, e, n);
+	for (i = 0; i < n && !ret; i++)
+		if (e[i].n_pages)
+			ret = fill_extent(rs, th, &e[i]);
+	return ret;
+}
+
+#define FILLERS 2
+
+/* Several readers for a large address space, each in a helper thread. */
 static int fill_wide(struct cri_restore *rs, struct cri_rtask *t,
 		     const struct cri_extent *e, uint32_t n)
 {
-	uint64_t *list = cri_area_alloc(rs, 2 * sizeof(*list), 16);
-	struct cri_rthread th[2];
+	uint64_t *list = cri_area_alloc(rs, FILLERS * sizeof(*list), 16);
+	struct cri_rthread th[FILLERS];
 	struct rb_op *op;
-	uint32_t i, k;
+	uint32_t k;
 	int ret = 0;
 
 	if (!list)
 		return -ENOMEM;
 	memset(th, 0, sizeof(th));
-	for (k = 0; k < 2 && !ret; k++) {
+	for (k = 0; k < FILLERS && !ret; k++) {
+		uint32_t from = n / FILLERS * k;
+		uint32_t to = k == FILLERS - 1 ? n : n / FILLERS * (k + 1);
+
 		th[k].task = t;
 		ret = cri_prog_new(rs, &th[k]);
 		if (ret)
@@ -505,8 +586,7 @@ static int fill_wide(struct cri_restore *rs, struct cri_rtask *t,
 		th[k].prog->kill_tid =
 			(uint64_t)cri_area_alloc(rs, sizeof(uint64_t), 8);
 		list[k] = (uint64_t)th[k].prog;
-		for (i = k; i < n && !ret; i += 2)
-			ret = fill_extent(rs, &th[k], &e[i]);
+		ret = fill_some(rs, &th[k], e + from, to - from);
 		if (!ret && !cri_op(rs, &th[k], RB_LEAVE, "reading"))
 			ret = -ENOMEM;
 		if (!ret)
@@ -516,24 +596,21 @@ static int fill_wide(struct cri_restore *rs, struct cri_rtask *t,
 	if (!op)
 		return -ENOMEM;
 	op->arg[0] = (int64_t)list;
-	op->arg[1] = 2;
+	op->arg[1] = FILLERS;
 	return ret;
 }
 
 static int fill(struct cri_restore *rs, struct cri_rtask *t, const char *keep)
 {
 	const struct cri_extent *e;
-	uint32_t n, i;
-	int ret = 0;
+	uint32_t n;
+	int ret;
 
 	e = cri_reader_extents(rs->reader, t->mm->rec->id, &n);
-	if (t->mm->bytes >= 2 * SLICE) {
+	if (t->mm->bytes >= 2 * SLICE)
 		ret = fill_wide(rs, t, e, n);
-	} else {
-		for (i = 0; i < n && !ret; i++)
-			if (e[i].n_pages)
-				ret = fill_extent(rs, t->threads, &e[i]);
-	}
+	else
+		ret = fill_some(rs, t->threads, e, n);
 	return ret ? ret : fill_parents(rs, t, keep);
 }
 
@@ -579,7 +656,9 @@ static int describe(struct cri_restore *rs, struct cri_rtask *t,
 	int fd = -1, ret;
 	void *p;
 
-	if (mm->exe && rs->exe_allowed) {
+	/* The kernel refuses the same again while it is mapped. */
+	if (mm->exe && rs->exe_allowed &&
+	    !(t->parent && t->parent->mm->rec->exe == mm->exe)) {
 		ret = cri_restore_map_fd(rs, mm->exe, false, &fd, err);
 		if (ret)
 			return ret;
@@ -611,6 +690,10 @@ int cri_plan_memory(struct cri_restore *rs, struct cri_rtask *t,
 	ret = cri_plan_vdso(rs, t, err);
 	if (ret)
 		goto out;
+	/* Before new mappings: the old exe file must not be mapped any more. */
+	ret = describe(rs, t, err);
+	if (ret)
+		goto out;
 	ret = maps(rs, t, keep, err);
 	if (ret)
 		goto out;
@@ -621,9 +704,6 @@ int cri_plan_memory(struct cri_restore *rs, struct cri_rtask *t,
 	if (ret)
 		goto out;
 	ret = finish(rs, t, keep);
-	if (ret)
-		goto out;
-	ret = describe(rs, t, err);
 out:
 	free(keep);
 	return ret;
