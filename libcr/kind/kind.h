@@ -11,6 +11,7 @@
 
 #include <stdbool.h>
 #include <sys/stat.h>
+#include <sys/types.h>
 
 #include "image/recset.h"
 
@@ -93,6 +94,10 @@ struct cri_cproc *cri_capture_proc(struct cri_capture *cap, pid_t inner_pid);
 /* Save the content of a file (unlinked) as extents of a new object. */
 int cri_capture_content(struct cri_capture *cap, int fd, uint64_t size,
 			uint32_t *obj, struct cri_err *err);
+
+/* The same into an object that has its id already (SHMEM: the record's). */
+int cri_capture_content_of(struct cri_capture *cap, int fd, uint64_t size,
+			   uint32_t obj, struct cri_err *err);
 
 /* --- services of restore/ for kinds --- */
 
