@@ -27,6 +27,7 @@ static const struct {
 static int act(const char *action, size_t len)
 {
 	struct timespec ts;
+	char *end;
 	size_t i;
 	long ms;
 
@@ -40,7 +41,9 @@ static int act(const char *action, size_t len)
 		if (strlen(codes[i].name) == len &&
 		    !strncmp(codes[i].name, action, len))
 			return -codes[i].code;
-	ms = strtol(action, NULL, 10);
+	ms = strtol(action, &end, 10);
+	if (end != action + len || ms < 0)
+		return -EINVAL;
 	ts = (struct timespec){ ms / 1000, ms % 1000 * 1000000 };
 	nanosleep(&ts, NULL);
 	return 0;
