@@ -25,6 +25,7 @@ enum rb_code {
 	RB_FILLERS = 11, /* programs, count: run them in helper threads */
 	RB_LEAVE = 12, /* end of this thread only */
 	RB_SETPGID = 13, /* program of the group's leader */
+	RB_REAP = 15, /* wait for that program's process and reap it */
 	RB_COLLAPSE = 14, /* start, end: back with huge pages before a fill */
 };
 

@@ -320,6 +320,16 @@ static long dead(int64_t prog)
 	return ret;
 }
 
+static long reap(int64_t prog)
+{
+	long ret, pid = pid_of(prog);
+
+	do {
+		ret = SYS(SYS_wait4, pid, 0, __WALL, 0);
+	} while (ret == -4);
+	return ret;
+}
+
 static void copy(char *to, const char *from, int64_t n)
 {
 	while (n-- > 0)
@@ -351,6 +361,8 @@ static long step(struct rb_prog *prog, const struct rb_op *op)
 		die(op->arg[0]);
 	case RB_DEAD:
 		return dead(op->arg[0]);
+	case RB_REAP:
+		return reap(op->arg[0]);
 	case RB_PARK:
 		__atomic_store_n(&prog->state, RB_PARKED, __ATOMIC_SEQ_CST);
 		barrier(area, (unsigned int)op->arg[0]);

@@ -127,6 +127,7 @@ static void fini(struct cri_restore *rs)
 	for (i = 0; i < rs->n_mms; i++)
 		free(rs->mms[i].runs);
 	free(rs->tasks);
+	free(rs->ghosts);
 	free(rs->threads);
 	free(rs->mms);
 	free(rs->by_pid);

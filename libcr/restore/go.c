@@ -208,10 +208,15 @@ static int stages(struct cri_restore *rs, struct cri_err *err)
 	ret = start_roots(rs, err);
 	if (ret)
 		return ret;
-	ret = cri_go_wait(rs, CRI_STAGE_BORN, rs->n_tasks, err);
+	ret = cri_go_wait(rs, CRI_STAGE_BORN, rs->n_tasks + rs->n_ghosts, err);
 	if (ret)
 		return ret;
 	cri_go_open(rs, CRI_STAGE_BORN);
+	ret = cri_go_wait(rs, CRI_STAGE_JOINED, rs->n_tasks + rs->n_ghosts,
+			  err);
+	if (ret)
+		return ret;
+	cri_go_open(rs, CRI_STAGE_JOINED);
 	ret = cri_go_wait(rs, CRI_STAGE_READY, rs->n_threads, err);
 	if (ret)
 		return ret;

@@ -115,107 +115,6 @@ static int park(struct cri_restore *rs, struct cri_rthread *th,
 	return 0;
 }
 
-static int fork_child(struct cri_restore *rs, struct cri_rtask *t,
-		      struct cri_rtask *child)
-{
-	struct rb_op *op;
-
-	op = cri_op(rs, t->threads, RB_FORK, "creating a child process");
-	if (!op)
-		return -ENOMEM;
-	op->arg[0] = (int64_t)child->threads->prog;
-	op->arg[2] = child->rec->exit_signal;
-	if (rs->fresh_pids)
-		return 0;
-	op->arg[3] = child->rec->pid;
-	op->expect = child->rec->pid;
-	op->flags = RB_EXPECT;
-	return 0;
-}
-
-/* Does the child belong to a session that t leaves when it makes its own? */
-static bool older_session(const struct cri_rtask *t,
-			  const struct cri_rtask *child)
-{
-	return t->rec->sid == t->rec->pid &&
-	       child->rec->sid != t->rec->pid &&
-	       child->rec->sid != child->rec->pid;
-}
-
-static int fork_children(struct cri_restore *rs, struct cri_rtask *t,
-			 bool older)
-{
-	struct cri_rtask *c;
-	int ret;
-
-	for (c = t->child; c; c = c->sibling) {
-		if (older_session(t, c) != older)
-			continue;
-		ret = fork_child(rs, t, c);
-		if (ret)
-			return ret;
-	}
-	return 0;
-}
-
-static int wait_zombies(struct cri_restore *rs, struct cri_rtask *t)
-{
-	struct cri_rtask *c;
-	struct rb_op *op;
-
-	for (c = t->child; c; c = c->sibling) {
-		if (c->rec->state != CRI_TASK_ZOMBIE)
-			continue;
-		op = cri_op(rs, t->threads, RB_DEAD, "ending a child again");
-		if (!op)
-			return -ENOMEM;
-		op->arg[0] = (int64_t)c->threads->prog;
-	}
-	return 0;
-}
-
-static int session(struct cri_restore *rs, struct cri_rtask *t)
-{
-	int ret;
-
-	ret = fork_children(rs, t, true);
-	if (ret)
-		return ret;
-	if (t->rec->sid == t->rec->pid &&
-	    !cri_op_sys(rs, t->threads, "making its session", SYS_setsid, 0, 0,
-			0, 0, 0, 0))
-		return -ENOMEM;
-	return fork_children(rs, t, false);
-}
-
-static int group_make(struct cri_restore *rs, struct cri_rtask *t)
-{
-	struct rb_op *op;
-
-	if (t->rec->pgid != t->rec->pid || t->rec->sid == t->rec->pid)
-		return 0;
-	op = cri_op_sys(rs, t->threads, "making its process group",
-			SYS_setpgid, 0, 0, 0, 0, 0, 0);
-	return op ? 0 : -ENOMEM;
-}
-
-static int group_join(struct cri_restore *rs, struct cri_rtask *t)
-{
-	struct cri_rtask *leader;
-	struct rb_op *op;
-
-	if (!t->rec->pgid || t->rec->pgid == t->rec->pid)
-		return 0;
-	leader = cri_task_by_pid(rs, t->rec->pgid);
-	if (!leader)
-		return 0;
-	op = cri_op(rs, t->threads, RB_SETPGID, "joining its process group");
-	if (!op)
-		return -ENOMEM;
-	op->arg[0] = (int64_t)leader->threads->prog;
-	return 0;
-}
-
 /* Away with what the planner had at these numbers, then the program's own. */
 static int descriptors(struct cri_restore *rs, struct cri_rtask *t,
 		       struct cri_err *err)
@@ -462,40 +361,8 @@ static int thread_program(struct cri_restore *rs, struct cri_rthread *th,
 	return park(rs, th, CRI_STAGE_LAST);
 }
 
-static int zombie_program(struct cri_restore *rs, struct cri_rtask *t)
-{
-	struct rb_op *op;
-	int ret = 0;
-
-	if (t->rec->sid == t->rec->pid &&
-	    !cri_op_sys(rs, t->threads, "making its session", SYS_setsid, 0, 0,
-			0, 0, 0, 0))
-		return -ENOMEM;
-	if (t->rec->sid != t->rec->pid)
-		ret = group_make(rs, t);
-	if (ret)
-		return ret;
-	ret = cri_op_barrier(rs, t->threads, CRI_STAGE_BORN);
-	if (ret)
-		return ret;
-	ret = group_join(rs, t);
-	if (ret)
-		return ret;
-	if (!cri_op_sys(rs, t->threads, "setting its name", SYS_prctl,
-			PR_SET_NAME,
-			(int64_t)cri_area_copy(rs, t->rec->comm,
-					       strlen(t->rec->comm) + 1),
-			0, 0, 0, 0))
-		return -ENOMEM;
-	op = cri_op(rs, t->threads, RB_EXIT, "ending");
-	if (!op)
-		return -ENOMEM;
-	op->arg[0] = t->rec->exit_code;
-	return 0;
-}
-
 /* Until the last touches, whoever loses its creator dies with it. */
-static int leash(struct cri_restore *rs, struct cri_rthread *th)
+int cri_op_leash(struct cri_restore *rs, struct cri_rthread *th)
 {
 	return cri_op_sys(rs, th, "tying it to its parent", SYS_prctl,
 			  PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0, 0) ?
@@ -510,25 +377,19 @@ static int process_program(struct cri_restore *rs, struct cri_rtask *t,
 	uint32_t i;
 	int ret;
 
-	ret = leash(rs, th);
+	ret = cri_op_leash(rs, th);
 	if (ret)
 		return ret;
 	ret = cri_plan_memory(rs, t, err);
 	if (ret)
 		return ret;
-	ret = session(rs, t);
+	ret = cri_plan_session(rs, t);
 	if (ret)
 		return ret;
-	ret = group_make(rs, t);
+	ret = cri_plan_group(rs, t);
 	if (ret)
 		return ret;
-	ret = cri_op_barrier(rs, th, CRI_STAGE_BORN);
-	if (ret)
-		return ret;
-	ret = group_join(rs, t);
-	if (ret)
-		return ret;
-	ret = wait_zombies(rs, t);
+	ret = cri_plan_dead(rs, t);
 	if (ret)
 		return ret;
 	ret = cri_plan_tty(rs, t, err);
@@ -595,11 +456,14 @@ int cri_plan_tasks(struct cri_restore *rs, struct cri_err *err)
 		if (ret)
 			return cri_fail(err, -ret, "no memory for the plan");
 	}
+	ret = cri_plan_ghosts(rs);
+	if (ret)
+		return cri_fail(err, -ret, "no memory for the plan");
 	for (i = 0; i < rs->n_tasks; i++) {
 		struct cri_rtask *t = &rs->tasks[i];
 
 		ret = t->n_threads ? process_program(rs, t, err) :
-				     zombie_program(rs, t);
+				     cri_plan_zombie(rs, t);
 		for (k = 0; !ret && k < (t->n_threads ? t->n_threads : 1); k++)
 			ret = cri_prog_seal(rs, &t->threads[k]);
 		if (ret)

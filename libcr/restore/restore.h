@@ -21,9 +21,10 @@
 /* Barriers of the plan, in order. */
 enum cri_stage {
 	CRI_STAGE_BORN = 0, /* every process lives: groups can be joined */
-	CRI_STAGE_READY = 1, /* all but the last touches is there */
-	CRI_STAGE_IDS = 2, /* credentials are final in every thread */
-	CRI_STAGE_LAST = 3, /* nothing is left to do but to take over */
+	CRI_STAGE_JOINED = 1, /* every group has its members */
+	CRI_STAGE_READY = 2, /* all but the last touches is there */
+	CRI_STAGE_IDS = 3, /* credentials are final in every thread */
+	CRI_STAGE_LAST = 4, /* nothing is left to do but to take over */
 };
 
 struct cri_vdso_part {
@@ -67,6 +68,13 @@ struct cri_rtask {
 	uint32_t index;
 };
 
+/* Stands in for a dead group leader until its group has its members. */
+struct cri_ghost {
+	uint32_t pgid;
+	struct cri_rtask *parent;
+	struct cri_rthread th;
+};
+
 struct cri_restore {
 	const struct cr_ext_restart_args *args;
 	struct cri_reader *reader;
@@ -87,6 +95,8 @@ struct cri_restore {
 	uint32_t n_tasks;
 	struct cri_rthread *threads;
 	uint32_t n_threads;
+	struct cri_ghost *ghosts;
+	uint32_t n_ghosts;
 	struct cri_rmm *mms;
 	uint32_t n_mms;
 	/* area */
@@ -141,6 +151,12 @@ void *cri_area_alloc(struct cri_restore *rs, size_t size, size_t align);
 void cri_area_destroy(struct cri_restore *rs);
 /* plan.c: compile all programs. */
 int cri_plan_tasks(struct cri_restore *rs, struct cri_err *err);
+/* groups.c: sessions with the children's forks, groups, the dead. */
+int cri_plan_ghosts(struct cri_restore *rs);
+int cri_plan_session(struct cri_restore *rs, struct cri_rtask *t);
+int cri_plan_group(struct cri_restore *rs, struct cri_rtask *t);
+int cri_plan_dead(struct cri_restore *rs, struct cri_rtask *t);
+int cri_plan_zombie(struct cri_restore *rs, struct cri_rtask *t);
 /* memory.c: one address space, as a difference to the parent's. */
 int cri_plan_memory(struct cri_restore *rs, struct cri_rtask *t,
 		    struct cri_err *err);
@@ -181,6 +197,8 @@ struct rb_op *cri_op(struct cri_restore *rs, struct cri_rthread *th,
 struct rb_op *cri_op_sys(struct cri_restore *rs, struct cri_rthread *th,
 			 const char *label, int nr, int64_t a, int64_t b,
 			 int64_t c, int64_t d, int64_t e, int64_t f);
+/* Until the last touches, whoever loses its creator dies with it. */
+int cri_op_leash(struct cri_restore *rs, struct cri_rthread *th);
 int cri_op_barrier(struct cri_restore *rs, struct cri_rthread *th,
 		   enum cri_stage stage);
 /* Bytes in the area for an operation to point to; NULL: out of room. */
