@@ -175,6 +175,7 @@ int cri_user_regs(struct cri_cproc *p, struct cri_cthread *t,
 				strerror(-ret));
 	repair_call(u);
 	repair_rseq(p->pid, t->tid, u);
+	cri_user_sleep(p, t);
 	if (u->changed) {
 		ret = set_regs(t->tid, &u->regs);
 		if (ret)
@@ -208,23 +209,35 @@ static int block_signals(pid_t tid, int but)
 	return 0;
 }
 
-/* A stop we did not ask for ends the process's capture. */
-static int expect_stop(pid_t tid, int want, struct cri_err *err)
+/*
+ * Wait for a stop.  An interrupt that was still under way (a task found in a
+ * group stop has one) comes first: go on with how.  Any other stop that we did
+ * not ask for ends the capture.
+ */
+static int expect_stop(pid_t tid, int want, int how, struct cri_err *err)
 {
-	int status, ret;
+	int status, ret, tries;
 
-	ret = cri_user_wait(tid, &status, STEP_MS);
-	if (ret)
-		return cri_fail(err, -ret, "thread %d is lost: %s", tid,
-				strerror(-ret));
-	if (!WIFSTOPPED(status))
-		return cri_fail(err, ESRCH, "thread %d has ended", tid);
-	/* In a group stop the event comes with that stop's signal. */
-	if (want == EVENT_STOPPED ? status >> 16 != PTRACE_EVENT_STOP :
-				    status >> 8 != want)
-		return cri_fail(err, EPROTO, "thread %d: odd stop 0x%x", tid,
-				status >> 8);
-	return 0;
+	for (tries = 0; tries < 8; tries++) {
+		ret = cri_user_wait(tid, &status, STEP_MS);
+		if (ret)
+			return cri_fail(err, -ret, "thread %d is lost: %s", tid,
+					strerror(-ret));
+		if (!WIFSTOPPED(status))
+			return cri_fail(err, ESRCH, "thread %d has ended", tid);
+		/* In a group stop the event comes with that stop's signal. */
+		if (status >> 16 == PTRACE_EVENT_STOP) {
+			if (want == EVENT_STOPPED)
+				return 0;
+			ptrace(how, tid, NULL, NULL);
+			continue;
+		}
+		if (status >> 8 == want)
+			return 0;
+		break;
+	}
+	return cri_fail(err, EPROTO, "thread %d: odd stop 0x%x", tid,
+			status >> 8);
 }
 
 /*
@@ -256,13 +269,13 @@ static int remote_call(struct cri_cproc *p, struct cri_cthread *t, long nr,
 	if (ret)
 		return cri_fail(err, -ret, "cannot run a call: %s",
 				strerror(-ret));
-	ret = expect_stop(t->tid, SIGTRAP | 0x80, err);
+	ret = expect_stop(t->tid, SIGTRAP | 0x80, PTRACE_SYSCALL, err);
 	if (ret)
 		return ret;
 	ptrace(PTRACE_INTERRUPT, t->tid, NULL, NULL);
 	if (ptrace(PTRACE_CONT, t->tid, NULL, NULL) != 0)
 		return cri_fail(err, errno, "cannot run a call");
-	ret = expect_stop(t->tid, EVENT_STOPPED, err);
+	ret = expect_stop(t->tid, EVENT_STOPPED, 0, err);
 	if (ret)
 		return ret;
 	ret = get_regs(t->tid, &r);
@@ -534,9 +547,7 @@ int cri_user_blob_run(struct cri_cproc *p, struct cri_cthread *t, uint32_t ops,
 		ptrace(PTRACE_INTERRUPT, t->tid, NULL, NULL);
 		ptrace(PTRACE_CONT, t->tid, NULL, NULL);
 		if (!ret)
-			ret = expect_stop(t->tid,
-					  EVENT_STOPPED,
-					  err);
+			ret = expect_stop(t->tid, EVENT_STOPPED, 0, err);
 	}
 	if (give_back(t) && !ret)
 		ret = cri_fail(err, EIO, "registers cannot be put back");

@@ -183,6 +183,18 @@ static int fill_limits(struct cri_recset *set, const struct cb_process *c,
 	return 0;
 }
 
+/* The clocks as the program sees them, once for the image. */
+static void fill_clocks(struct cri_recset *set, const struct cb_process *c)
+{
+	struct cri_rec_origin *o = cri_recset_at(set, CRI_REC_ORIGIN, 0);
+
+	if (!o || o->monotonic)
+		return;
+	o->realtime = nanos(c->clocks[0][0], c->clocks[0][1]);
+	o->monotonic = nanos(c->clocks[1][0], c->clocks[1][1]);
+	o->boottime = nanos(c->clocks[2][0], c->clocks[2][1]);
+}
+
 int cri_user_process(struct cri_capture *cap, struct cri_cproc *p,
 		     struct cri_rec_task *rec, struct cri_err *err)
 {
@@ -205,6 +217,7 @@ int cri_user_process(struct cri_capture *cap, struct cri_cproc *p,
 				       &rec->pending, &rec->n_pending, err);
 	if (ret)
 		return ret;
+	fill_clocks(cap->set, c);
 	p->inner_pid = c->pid;
 	rec->pid = (uint32_t)c->pid;
 	rec->ppid = (uint32_t)c->ppid;

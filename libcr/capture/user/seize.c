@@ -425,7 +425,6 @@ static int stop_all(struct cri_capture *cap, struct cri_err *err)
 	return 0;
 }
 
-/* Does one trace another?  Then we would have been refused above. */
 int cri_user_freeze(struct cri_capture *cap, struct cri_err *err)
 {
 	int ret;
@@ -437,6 +436,7 @@ int cri_user_freeze(struct cri_capture *cap, struct cri_err *err)
 	if (cap->n_procs == 0)
 		return cri_fail(err, ESRCH, "no process %d in scope",
 				cap->target);
+	cri_user_observe(cap);
 	ret = stop_all(cap, err);
 	if (ret)
 		return ret;

@@ -14,7 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ptrace.h>
-#include <sys/syscall.h>
 #include <sys/uio.h>
 
 #include "util/err.h"
@@ -64,34 +63,6 @@ static int read_xstate(struct cri_recset *set, pid_t tid,
 		return cri_fail(err, errno, "vector state: %s",
 				strerror(errno));
 	return cri_recset_bytes(set, &rec->xstate, buf, iov.iov_len);
-}
-
-/* nanosleep writes its rest where the program asked for it. */
-static void sleep_rest(struct cri_cproc *p, struct cri_rec_thread *rec,
-		       const struct user_regs_struct *r)
-{
-	uint64_t where = 0;
-	struct timespec ts;
-
-	if ((int64_t)r->rax != -516)
-		return;
-	if (r->orig_rax == SYS_nanosleep) {
-		rec->sleep_kind = CRI_SLEEP_NANOSLEEP;
-		where = r->rsi ? r->rsi : r->rdi;
-	} else if (r->orig_rax == SYS_clock_nanosleep) {
-		rec->sleep_kind = CRI_SLEEP_NANOSLEEP;
-		where = r->r10 ? r->r10 : r->rdx;
-	} else if (r->orig_rax == SYS_poll) {
-		rec->sleep_kind = CRI_SLEEP_POLL;
-		rec->sleep_left = (uint64_t)(uint32_t)r->rdx * 1000000u;
-		return;
-	} else if (r->orig_rax == SYS_futex) {
-		rec->sleep_kind = CRI_SLEEP_FUTEX;
-		where = r->r10;
-	}
-	if (where && cri_user_peek(p->pid, where, &ts, sizeof(ts)) == 0)
-		rec->sleep_left = (uint64_t)ts.tv_sec * 1000000000u +
-				  (uint64_t)ts.tv_nsec;
 }
 
 static int fill_told(struct cri_recset *set, struct cri_cthread *t,
@@ -193,6 +164,6 @@ int cri_user_thread(struct cri_capture *cap, struct cri_cproc *p,
 	rec->rseq_sig = u->rseq.signature;
 	rec->rseq_flags = u->rseq.flags;
 	rec->flags = t->leader ? CRI_THREAD_LEADER : 0;
-	sleep_rest(p, rec, &u->regs);
+	cri_user_sleep_record(u, rec);
 	return 0;
 }

@@ -32,6 +32,15 @@ struct urseq {
 	uint32_t pad;
 };
 
+/* A call with a time-out, as seen before the stop and reckoned after it. */
+struct usleep {
+	long nr; /* -1 none */
+	int64_t since; /* CLOCK_MONOTONIC, ns */
+	uint64_t runs;
+	enum cri_sleep kind;
+	int64_t left;
+};
+
 struct uthread {
 	enum uthread_state state;
 	int group_stop; /* signal of the group stop it was found in */
@@ -40,6 +49,7 @@ struct uthread {
 	struct user_regs_struct regs;
 	uint64_t sigmask;
 	struct urseq rseq;
+	struct usleep sleep;
 	bool told;
 	struct cb_thread tell;
 };
@@ -94,6 +104,13 @@ int cri_user_blob_run(struct cri_cproc *p, struct cri_cthread *t, uint32_t ops,
 		      struct cri_err *err);
 int cri_user_peek(pid_t pid, uint64_t addr, void *to, size_t len);
 int cri_user_poke(pid_t pid, uint64_t addr, const void *from, size_t len);
+
+/* --- sleep.c --- */
+/* Before the stop: note every blocked thread with a time-out. */
+void cri_user_observe(struct cri_capture *cap);
+/* After it: what is left; shortens calls that would begin anew. */
+void cri_user_sleep(struct cri_cproc *p, struct cri_cthread *t);
+void cri_user_sleep_record(const struct uthread *u, struct cri_rec_thread *rec);
 
 /* --- threads.c, process.c, snapshot.c, pages.c --- */
 int cri_user_thread(struct cri_capture *cap, struct cri_cproc *p,
