@@ -11,7 +11,9 @@
 
 #include <stdint.h>
 
-#define CB_AREA 8192u /* offset of struct cb_area: room for the code */
+#define CB_PAGE 4096u /* the code fits in the first page */
+#define CB_LAST_REGS 3840u /* behind the code: struct cb_regs for the way out */
+#define CB_AREA 4096u /* offset of struct cb_area */
 #define CB_SIZE 49152u /* whole mapping, without ranges */
 #define CB_STACK 8192u /* at the end of the mapping */
 #define CB_HELPER_STACK 2048u /* below it A's, below that B's */

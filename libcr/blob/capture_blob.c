@@ -58,37 +58,52 @@ __attribute__((naked, used, section(".entry"))) void cb_entry(void)
 			 "hlt");
 }
 
-/* Back to the program with all its registers, from the struct at rdi. */
+/*
+ * Unmap what rsi and rdx say, the stack among it, then back to the program
+ * with all its registers, from the struct at rdi.
+ */
 __attribute__((naked, used, noreturn)) void
-cb_iret(__attribute__((unused)) struct cb_regs *regs)
+cb_leave(__attribute__((unused)) struct cb_regs *regs,
+	 __attribute__((unused)) uint64_t start,
+	 __attribute__((unused)) uint64_t len)
 {
-	__asm__ volatile("mov %rdi, %rsp\n\t"
-			 "pop %r15\n\t"
-			 "pop %r14\n\t"
-			 "pop %r13\n\t"
-			 "pop %r12\n\t"
-			 "pop %rbp\n\t"
-			 "pop %rbx\n\t"
-			 "pop %r11\n\t"
-			 "pop %r10\n\t"
-			 "pop %r9\n\t"
-			 "pop %r8\n\t"
-			 "pop %rax\n\t"
-			 "pop %rcx\n\t"
-			 "pop %rdx\n\t"
-			 "pop %rsi\n\t"
-			 "pop %rdi\n\t"
-			 "iretq");
+	__asm__ volatile("mov %%rdi, %%rsp\n\t"
+			 "mov %%rsi, %%rdi\n\t"
+			 "mov %%rdx, %%rsi\n\t"
+			 "mov %0, %%eax\n\t"
+			 "syscall\n\t"
+			 "pop %%r15\n\t"
+			 "pop %%r14\n\t"
+			 "pop %%r13\n\t"
+			 "pop %%r12\n\t"
+			 "pop %%rbp\n\t"
+			 "pop %%rbx\n\t"
+			 "pop %%r11\n\t"
+			 "pop %%r10\n\t"
+			 "pop %%r9\n\t"
+			 "pop %%r8\n\t"
+			 "pop %%rax\n\t"
+			 "pop %%rcx\n\t"
+			 "pop %%rdx\n\t"
+			 "pop %%rsi\n\t"
+			 "pop %%rdi\n\t"
+			 "iretq"
+			 :
+			 : "i"(SYS_munmap));
 }
 
 /*
- * The first pages can go only when nothing runs in them, so the page of the
- * code stays mapped: the price of a killed guardian.
+ * Only the first page, which the code runs in, cannot go: the price of a
+ * killed guardian.  The registers move into it, behind the code.
  */
 static void __attribute__((noreturn)) leave(struct cb_area *a)
 {
+	struct cb_regs *regs = (struct cb_regs *)(a->base + CB_LAST_REGS);
+	uint64_t base = a->base, size = a->size;
+
+	*regs = a->regs;
 	SYS(SYS_rt_sigprocmask, SIG_SETMASK_, &a->sigmask, 0, 8);
-	cb_iret(&a->regs);
+	cb_leave(regs, base + CB_PAGE, size - CB_PAGE);
 }
 
 static void tell_thread(struct cb_thread *t)

@@ -154,6 +154,17 @@ static int write_image(struct guardian *g, int fd, struct cri_err *err)
 	return ret;
 }
 
+/* The program waits for us meanwhile: first in line where we may be. */
+static int hurry(struct cri_capture *cap, struct cri_err *err)
+{
+	int was = getpriority(PRIO_PROCESS, 0), ret;
+
+	(void)setpriority(PRIO_PROCESS, 0, -20);
+	ret = cri_capture_freeze(cap, err);
+	(void)setpriority(PRIO_PROCESS, 0, was);
+	return ret;
+}
+
 static int execute(struct guardian *g, const struct cri_guard_request *req,
 		   int fd, struct cri_err *err)
 {
@@ -163,7 +174,7 @@ static int execute(struct guardian *g, const struct cri_guard_request *req,
 	case CRI_GUARD_CHECK:
 		return cri_capture_check(cap, err);
 	case CRI_GUARD_FREEZE:
-		return cri_capture_freeze(cap, err);
+		return hurry(cap, err);
 	case CRI_GUARD_WRITE:
 		return write_image(g, fd, err);
 	case CRI_GUARD_RELEASE:

@@ -11,6 +11,7 @@
 
 #include "capture/user/user.h"
 
+#include <assert.h>
 #include <elf.h>
 #include <errno.h>
 #include <signal.h>
@@ -27,6 +28,9 @@
 
 #include "blob/capture_blob.h"
 #include "util/err.h"
+
+static_assert(sizeof(cri_capture_blob) <= CB_LAST_REGS, "blob grew");
+static_assert(CB_LAST_REGS + sizeof(struct cb_regs) <= CB_PAGE, "layout");
 
 #define EVENT_STOPPED (SIGTRAP | PTRACE_EVENT_STOP << 8)
 #define STEP_MS 30000 /* for one system call of the program */
@@ -187,14 +191,20 @@ int cri_user_regs(struct cri_cproc *p, struct cri_cthread *t,
 	return 0;
 }
 
+/*
+ * The mask first: should the guardian die in between, the blob's way out sets
+ * it again; with the registers first it would stay blocked for ever.
+ */
 static int give_back(struct cri_cthread *t)
 {
 	struct uthread *u = uthread(t);
-	int ret = set_regs(t->tid, &u->regs);
+	int ret = 0;
 
 	if (ptrace(PTRACE_SETSIGMASK, t->tid, (void *)sizeof(u->sigmask),
-		   &u->sigmask) != 0 && !ret)
+		   &u->sigmask) != 0)
 		ret = -errno;
+	if (set_regs(t->tid, &u->regs) != 0)
+		ret = -EIO;
 	return ret;
 }
 
@@ -261,9 +271,9 @@ static int remote_call(struct cri_cproc *p, struct cri_cthread *t, long nr,
 	r.r8 = arg[4];
 	r.r9 = arg[5];
 	r.eflags &= ~0x500ULL; /* no single step, upwards */
-	ret = block_signals(t->tid, 0);
+	ret = set_regs(t->tid, &r);
 	if (!ret)
-		ret = set_regs(t->tid, &r);
+		ret = block_signals(t->tid, 0);
 	if (!ret && ptrace(PTRACE_SYSCALL, t->tid, NULL, NULL) != 0)
 		ret = -errno;
 	if (ret)
@@ -535,9 +545,9 @@ int cri_user_blob_run(struct cri_cproc *p, struct cri_cthread *t, uint32_t ops,
 	r.rsp = u->area + u->area_size;
 	r.orig_rax = (uint64_t)-1;
 	r.eflags &= ~0x500ULL;
-	ret = block_signals(t->tid, u->end_signal);
+	ret = set_regs(t->tid, &r);
 	if (!ret)
-		ret = set_regs(t->tid, &r);
+		ret = block_signals(t->tid, u->end_signal);
 	if (ret)
 		(void)cri_fail(err, -ret, "blob: %s", strerror(-ret));
 	else

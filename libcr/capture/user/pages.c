@@ -117,27 +117,68 @@ static int by_pagemap(int fd, const struct cri_vma *vma,
 	return ret;
 }
 
+/* One open pagemap at a time: the next process takes its place. */
+static int pagemap(struct cri_cproc *p)
+{
+	struct uproc *u = uproc(p);
+	char path[64];
+	int fd;
+
+	if (u->pagemap > 0 && u->pagemap_of == source(p))
+		return 0;
+	cri_user_pages_close(p);
+	snprintf(path, sizeof(path), "/proc/%d/pagemap", source(p));
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	u->pagemap = fd;
+	u->pagemap_of = source(p);
+	return 0;
+}
+
+void cri_user_pages_close(struct cri_cproc *p)
+{
+	struct uproc *u = uproc(p);
+
+	if (u && u->pagemap > 0)
+		close(u->pagemap);
+	if (u)
+		u->pagemap = 0;
+}
+
 int cri_user_pages(struct cri_capture *cap, struct cri_cproc *p,
 		   const struct cri_vma *vma,
 		   int (*emit)(void *arg, uint64_t start, uint64_t end),
 		   void *arg, struct cri_err *err)
 {
-	char path[64];
-	int fd, ret;
+	int ret;
 
 	(void)cap;
-	snprintf(path, sizeof(path), "/proc/%d/pagemap", source(p));
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return cri_fail(err, errno, "%s: %s", path, strerror(errno));
-	ret = scan(fd, vma, emit, arg);
+	ret = pagemap(p);
+	if (!ret)
+		ret = scan(uproc(p)->pagemap, vma, emit, arg);
 	if (ret == -ENOTTY || ret == -EINVAL)
-		ret = by_pagemap(fd, vma, emit, arg);
-	close(fd);
+		ret = by_pagemap(uproc(p)->pagemap, vma, emit, arg);
 	if (ret)
 		return cri_fail(err, -ret, "pages of pid %d: %s", p->pid,
 				strerror(-ret));
 	return 0;
+}
+
+/* What may not be read, as PROT_NONE: /proc/PID/mem takes no offence. */
+static ssize_t read_forced(pid_t pid, uint64_t start, void *to, size_t len)
+{
+	char path[64];
+	ssize_t n;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/mem", pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -1;
+	n = pread(fd, to, len, (off_t)start);
+	close(fd);
+	return n;
 }
 
 int cri_user_read(struct cri_capture *cap, struct cri_cproc *p, uint64_t start,
@@ -151,6 +192,9 @@ int cri_user_read(struct cri_capture *cap, struct cri_cproc *p, uint64_t start,
 		struct iovec r = { (void *)(start + done), len - done };
 		ssize_t n = process_vm_readv(source(p), &l, 1, &r, 1, 0);
 
+		if (n <= 0)
+			n = read_forced(source(p), start + done,
+					(char *)to + done, len - done);
 		if (n <= 0)
 			return cri_fail(err, n ? errno : EIO,
 					"memory of pid %d at 0x%llx: %s",

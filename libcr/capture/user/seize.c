@@ -447,7 +447,7 @@ int cri_user_freeze(struct cri_capture *cap, struct cri_err *err)
 }
 
 /* From whatever stop it is in, or running, to untraced. */
-static void let_go(struct cri_cthread *t)
+static void let_go(struct cri_cproc *p, struct cri_cthread *t)
 {
 	struct uthread *u = uthread(t);
 	int status;
@@ -467,6 +467,9 @@ static void let_go(struct cri_cthread *t)
 			ptrace(PTRACE_CONT, t->tid, NULL, (void *)(long)sig);
 		}
 	}
+	/* Given up early: the calls that were interrupted need repair. */
+	if (u->state != UT_GONE)
+		(void)cri_user_regs(p, t, NULL);
 	if (u->state != UT_GONE)
 		ptrace(PTRACE_DETACH, t->tid, NULL, NULL);
 	u->state = UT_GONE;
@@ -485,7 +488,7 @@ int cri_user_thaw(struct cri_capture *cap, struct cri_err *err)
 			continue;
 		(void)cri_user_blob_out(p, NULL);
 		for (k = 0; k < p->n_threads; k++)
-			let_go(&p->threads[k]);
+			let_go(p, &p->threads[k]);
 	}
 	if (cap->frozen && cap->pause_from)
 		cap->pause_ns = now_ns() - cap->pause_from;

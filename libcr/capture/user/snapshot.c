@@ -197,6 +197,7 @@ void cri_user_snapshot_drop(struct cri_capture *cap)
 	for (i = 0; i < cap->n_procs; i++) {
 		struct uproc *u = uproc(cap->procs[i]);
 
+		cri_user_pages_close(cap->procs[i]);
 		if (u && u->snap)
 			kill(u->snap, SIGKILL);
 	}

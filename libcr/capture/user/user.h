@@ -62,6 +62,8 @@ struct uproc {
 	bool told;
 	struct cb_process tell;
 	pid_t snap; /* B, 0 none */
+	int pagemap; /* open, 0 none */
+	pid_t pagemap_of;
 	bool reaper; /* child subreaper: will get B's zombie */
 	uint64_t blocked; /* signals blocked by any thread */
 	struct cri_pstatus status;
@@ -130,6 +132,7 @@ int cri_user_pages(struct cri_capture *cap, struct cri_cproc *p,
 		   const struct cri_vma *vma,
 		   int (*emit)(void *arg, uint64_t start, uint64_t end),
 		   void *arg, struct cri_err *err);
+void cri_user_pages_close(struct cri_cproc *p);
 int cri_user_read(struct cri_capture *cap, struct cri_cproc *p, uint64_t start,
 		  void *to, size_t len, struct cri_err *err);
 
