@@ -478,7 +478,8 @@ static int from_memory(struct cri_capture *cap, struct cri_shared *s,
 	int ret;
 
 	for (i = 0; i < s->n_maps; i++)
-		if (s->maps[i].offset + s->maps[i].end - s->maps[i].start > size)
+		if (s->maps[i].offset + s->maps[i].end - s->maps[i].start >
+		    size)
 			size = s->maps[i].offset + s->maps[i].end -
 			       s->maps[i].start;
 	set_size(s, size);

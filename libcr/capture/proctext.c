@@ -165,7 +165,9 @@ static void inner_pid(const char *text, struct cri_pstatus *st)
 	const char *s = field(text, "NSpid");
 
 	st->inner_pid = (pid_t)number(text, "Pid", 10);
-	while (s && *s && *s != '\n') {
+	if (!s)
+		return;
+	while (*s && *s != '\n') {
 		char *end;
 		long v = strtol(s, &end, 10);
 

@@ -22,7 +22,9 @@ static int groups(struct cri_recset *set, const char *s,
 	struct cri_gid *g;
 	char *end;
 
-	while (s && *s && *s != '\n') {
+	if (!s)
+		return 0;
+	while (*s && *s != '\n') {
 		unsigned long v = strtoul(s, &end, 10);
 
 		if (end == s || rec->n_groups >= CRI_MAX_GROUPS)

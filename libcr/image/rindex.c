@@ -54,7 +54,8 @@ static int decode_run(struct cri_cur *c, struct cri_run *run, uint64_t *sum)
 	if (cri_cur_u64(c, &run->page) || cri_cur_u32(c, &run->count) ||
 	    cri_cur_u32(c, &run->flags))
 		return -EBADMSG;
-	if (!run->count || run->flags & ~CRI_RUN_PARENT || run->page >= ADDRESS_PAGES ||
+	if (!run->count || run->flags & ~CRI_RUN_PARENT ||
+	    run->page >= ADDRESS_PAGES ||
 	    run->count > ADDRESS_PAGES - run->page)
 		return -EBADMSG;
 	if (!(run->flags & CRI_RUN_PARENT))

@@ -229,7 +229,8 @@ void cri_ns_init_loop(pid_t eldest, int sock)
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	prctl(PR_SET_PDEATHSIG, 0);
 	close_all_but(sock);
-	pfd[0] = (struct pollfd){ signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK),
+	pfd[0] = (struct pollfd){ signalfd(-1, &set,
+					   SFD_CLOEXEC | SFD_NONBLOCK),
 				  POLLIN, 0 };
 	pfd[1] = (struct pollfd){ sock, POLLIN, 0 };
 	while (reap(eldest, sock)) {

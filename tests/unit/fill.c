@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifdef HAVE_CONFIG_H
-#include "config.h"
-#endif
-
 /*
  * Fill any record through its schema: numbers count up, so that two fields
  * that change places are seen.
  */
+#ifdef HAVE_CONFIG_H
+#include "config.h"
+#endif
+
 #include "fill.h"
 
 #include <stdio.h>

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifdef HAVE_CONFIG_H
-#include "config.h"
-#endif
-
 /*
  * Images written and read back: files, pipes, direct writes, many extents;
  * then cut at every byte, each bit turned, pieces exchanged, foreign, newer.
  */
+#ifdef HAVE_CONFIG_H
+#include "config.h"
+#endif
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -192,7 +192,8 @@ static void direct_there_and_back(void **state)
 	assert_int_equal(fcntl(fd, F_GETFL), flags);
 	assert_int_equal(fstat(fd, &st), 0);
 	assert_true(st.st_size < 100 << 20);
-	assert_true((uint64_t)st.st_blocks * 512 < (uint64_t)st.st_size + 65536);
+	assert_true((uint64_t)st.st_blocks * 512 <
+		    (uint64_t)st.st_size + 65536);
 	read_image(fd, &p);
 	/* An aborted writer gives the flags back too. */
 	assert_int_equal(cri_writer_open(fd, CRI_WRITE_DIRECT, &w, NULL), 0);

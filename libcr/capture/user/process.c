@@ -27,7 +27,10 @@ static int list_timers(struct cri_recset *set, pid_t pid,
 	char *s, *next;
 	int ret = 0;
 
-	if (cri_text_proc(&text, pid, "timers") || text.len == 0)
+	ret = cri_text_proc(&text, pid, "timers");
+	if (ret == -ENOENT) /* a kernel without it */
+		ret = 0;
+	if (ret || text.len == 0)
 		goto out;
 	for (s = text.p; s && *s; s = next) {
 		char way[32];
@@ -232,7 +235,8 @@ int cri_user_process(struct cri_capture *cap, struct cri_cproc *p,
 	rec->personality = (uint32_t)c->personality;
 	if (p->stopped) {
 		rec->state = CRI_TASK_STOPPED;
-		rec->stop_signal = (uint32_t)uthread(&p->threads[0])->group_stop;
+		rec->stop_signal =
+			(uint32_t)uthread(&p->threads[0])->group_stop;
 	}
 	return 0;
 }
