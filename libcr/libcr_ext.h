@@ -129,7 +129,11 @@ struct cr_ext_restart_args {
 	int signal; /* to each process at the start, 0 none */
 	const struct cr_ext_relocate *relocate;
 	uint32_t n_relocate;
-	const char *const *setenv; /* "NAME=value" for reserved slots */
+	/*
+	 * "NAME=value": written over the value that NAME had in the
+	 * environment at the program's start, where that is at least as long.
+	 */
+	const char *const *setenv;
 	uint32_t n_setenv;
 	void (*progress)(void *arg, const struct cr_ext_progress *p);
 	void (*finding)(void *arg, const struct cr_ext_finding *f);

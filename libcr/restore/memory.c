@@ -703,6 +703,9 @@ int cri_plan_memory(struct cri_restore *rs, struct cri_rtask *t,
 	ret = fill(rs, t, keep);
 	if (ret)
 		goto out;
+	ret = cri_plan_environ(rs, t, err);
+	if (ret)
+		goto out;
 	ret = finish(rs, t, keep);
 out:
 	free(keep);

@@ -160,6 +160,9 @@ int cri_plan_zombie(struct cri_restore *rs, struct cri_rtask *t);
 /* memory.c: one address space, as a difference to the parent's. */
 int cri_plan_memory(struct cri_restore *rs, struct cri_rtask *t,
 		    struct cri_err *err);
+/* environ.c: new values for reserved variables. */
+int cri_plan_environ(struct cri_restore *rs, struct cri_rtask *t,
+		     struct cri_err *err);
 /* threads.c: what a thread sets for itself. */
 int cri_plan_thread(struct cri_restore *rs, struct cri_rthread *th,
 		    struct cri_err *err);
