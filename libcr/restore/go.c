@@ -19,6 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "kind/kind.h"
 #include "restore/go.h"
 #include "util/fault.h"
 
@@ -201,6 +202,51 @@ static void undo(struct cri_restore *rs)
 	}
 }
 
+/* What is set from outside, in /proc, while the task is parked. */
+static int outside_attrs(struct cri_restore *rs, struct cri_err *err)
+{
+	char path[64], text[32];
+	uint32_t i;
+	FILE *f;
+	int ret;
+
+	for (i = 0; i < rs->n_tasks; i++) {
+		const struct cri_rtask *t = &rs->tasks[i];
+
+		if (!t->n_threads || t->rec->oom_score_adj == rs->oom_score_adj)
+			continue;
+		snprintf(path, sizeof(path), "/proc/%u/oom_score_adj",
+			 t->threads->prog->pid);
+		snprintf(text, sizeof(text), "%ld", (long)t->rec->oom_score_adj);
+		f = fopen(path, "we");
+		ret = f ? 0 : -errno;
+		if (f && (fputs(text, f) < 0 || fflush(f)))
+			ret = -errno;
+		if (f)
+			fclose(f);
+		/* Lower than the minimum needs a capability: say it, go on. */
+		if (ret == -EACCES)
+			cri_restore_log(rs,
+					"warning: oom_score_adj of process %u "
+					"stays %ld",
+					t->rec->pid, (long)rs->oom_score_adj);
+		else if (ret)
+			return cri_fail(err, -ret, "%s", path);
+	}
+	return 0;
+}
+
+static void own_oom_score(struct cri_restore *rs)
+{
+	FILE *f = fopen("/proc/self/oom_score_adj", "re");
+	long adj;
+
+	if (f && fscanf(f, "%ld", &adj) == 1)
+		rs->oom_score_adj = adj;
+	if (f)
+		fclose(f);
+}
+
 static int stages(struct cri_restore *rs, struct cri_err *err)
 {
 	int ret;
@@ -226,6 +272,9 @@ static int stages(struct cri_restore *rs, struct cri_err *err)
 	ret = cri_takeover_seize(rs, err);
 	if (ret)
 		return ret;
+	ret = outside_attrs(rs, err);
+	if (ret)
+		return ret;
 	ret = cri_restore_outside(rs, err);
 	if (ret)
 		return ret;
@@ -248,6 +297,7 @@ int cri_restore_go(struct cri_restore *rs, struct cri_err *err)
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, &old);
 	rseq_off();
+	own_oom_score(rs);
 	ret = stages(rs, err);
 	if (ret)
 		undo(rs);

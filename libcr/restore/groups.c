@@ -7,6 +7,7 @@
 #include "config.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,6 +50,8 @@ static int fork_child(struct cri_restore *rs, struct cri_rtask *t,
 	if (!op)
 		return -ENOMEM;
 	op->arg[0] = (int64_t)child->threads->prog;
+	op->arg[1] = (child->shares_files ? CLONE_FILES : 0) |
+		     (child->shares_fs ? CLONE_FS : 0);
 	op->arg[2] = child->rec->exit_signal;
 	if (rs->fresh_pids)
 		return 0;

@@ -20,6 +20,9 @@
 #include "kind/kind.h"
 #include "restore/restore.h"
 
+#ifndef SYS_mseal
+#define SYS_mseal 462
+#endif
 #define TOP 0x7ffffffff000ul
 #define HUGE (2ul << 20)
 #define SLICE (64ul << 20) /* a filler thread's share at least */
@@ -306,6 +309,10 @@ static int finish_vma(struct cri_restore *rs, struct cri_rthread *th,
 	    (v->prot & (PROT_READ | PROT_WRITE)) != (PROT_READ | PROT_WRITE) &&
 	    !cri_op_sys(rs, th, "protecting memory", SYS_mprotect, start, len,
 			v->prot, 0, 0, 0))
+		return -ENOMEM;
+	if (v->flags & CRI_VMA_SEALED &&
+	    !cri_op_sys(rs, th, "sealing memory", SYS_mseal, start, len, 0, 0,
+			0, 0))
 		return -ENOMEM;
 	if (v->flags & CRI_VMA_LOCKED &&
 	    !cri_op_sys(rs, th, "locking memory", SYS_mlock2, start, len,

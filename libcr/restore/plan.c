@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/membarrier.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -22,6 +23,10 @@
 
 #include "kind/kind.h"
 #include "restore/restore.h"
+
+#ifndef PR_SET_MDWE
+#define PR_SET_MDWE 65
+#endif
 
 struct rb_op *cri_op(struct cri_restore *rs, struct cri_rthread *th,
 		     enum rb_code code, const char *label)
@@ -145,6 +150,48 @@ static int descriptors(struct cri_restore *rs, struct cri_rtask *t,
 	return 0;
 }
 
+/* The number under which the task has the open file, -1 none. */
+static int fd_of(const struct cri_rtask *t, uint32_t ofd)
+{
+	uint32_t i;
+
+	for (i = 0; i < t->files->n_fds; i++)
+		if (t->files->fds[i].ofd == ofd)
+			return (int)t->files->fds[i].fd;
+	return -1;
+}
+
+static int posix_locks(struct cri_restore *rs, struct cri_rtask *t,
+		       struct cri_err *err)
+{
+	struct cri_rec_lock *lock;
+	struct flock fl;
+	uint32_t i;
+	void *p;
+	int fd;
+
+	cri_for_each(rs->set, CRI_REC_LOCK, i, lock)
+	{
+		if (!t->has_locks || lock->kind || lock->task != t->rec->id)
+			continue;
+		fd = fd_of(t, lock->ofd);
+		if (fd < 0)
+			return cri_fail(err, EBADMSG,
+					"damaged image: file lock");
+		memset(&fl, 0, sizeof(fl));
+		fl.l_type = (short)lock->type;
+		fl.l_whence = SEEK_SET;
+		fl.l_start = (off_t)lock->start;
+		fl.l_len = (off_t)lock->len;
+		p = cri_area_copy(rs, &fl, sizeof(fl));
+		if (!p || !cri_op_sys(rs, t->threads, "taking its file lock",
+				      SYS_fcntl, fd, F_SETLK, (int64_t)p, 0, 0,
+				      0))
+			return -ENOMEM;
+	}
+	return 0;
+}
+
 static int filesystem(struct cri_restore *rs, struct cri_rtask *t)
 {
 	struct cri_rthread *th = t->threads;
@@ -167,6 +214,29 @@ static int filesystem(struct cri_restore *rs, struct cri_rtask *t)
 			0, 0, 0, 0, 0))
 		return -ENOMEM;
 	return 0;
+}
+
+static int tables(struct cri_restore *rs, struct cri_rtask *t,
+		  struct cri_err *err)
+{
+	int ret;
+
+	if (!t->shares_fs) {
+		ret = filesystem(rs, t);
+		if (ret)
+			return ret;
+	}
+	if (!t->shares_files) {
+		ret = descriptors(rs, t, err);
+		if (ret)
+			return ret;
+		if (!cri_op_sys(rs, t->threads,
+				"closing the planner's descriptors",
+				SYS_close_range, rs->fd_base, 0xffffffff, 0, 0,
+				0, 0))
+			return -ENOMEM;
+	}
+	return t->has_locks ? posix_locks(rs, t, err) : 0;
 }
 
 struct kernel_sigaction {
@@ -311,6 +381,7 @@ static int process_attrs(struct cri_restore *rs, struct cri_rtask *t)
 {
 	struct cri_rthread *th = t->threads;
 	struct cri_rec_task *rec = t->rec;
+	struct rb_op *op;
 
 	if (!cri_op_sys(rs, th, "setting its personality", SYS_personality,
 			(int64_t)rec->personality, 0, 0, 0, 0, 0))
@@ -319,6 +390,16 @@ static int process_attrs(struct cri_restore *rs, struct cri_rtask *t)
 	    !cri_op_sys(rs, th, "becoming a subreaper", SYS_prctl,
 			PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0, 0))
 		return -ENOMEM;
+	if (rec->mdwe &&
+	    !cri_op_sys(rs, th, "denying writable code", SYS_prctl,
+			PR_SET_MDWE, rec->mdwe, 0, 0, 0, 0))
+		return -ENOMEM;
+	op = cri_op_sys(rs, th, "registering for membarrier", SYS_membarrier,
+			MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0, 0, 0,
+			0);
+	if (!op)
+		return -ENOMEM;
+	op->flags |= RB_IGNORE;
 	if (rec->thp_disable &&
 	    !cri_op_sys(rs, th, "disabling huge pages", SYS_prctl,
 			PR_SET_THP_DISABLE, 1, 0, 0, 0, 0))
@@ -395,15 +476,9 @@ static int process_program(struct cri_restore *rs, struct cri_rtask *t,
 	ret = cri_plan_tty(rs, t, err);
 	if (ret)
 		return ret;
-	ret = filesystem(rs, t);
+	ret = tables(rs, t, err);
 	if (ret)
 		return ret;
-	ret = descriptors(rs, t, err);
-	if (ret)
-		return ret;
-	if (!cri_op_sys(rs, th, "closing the planner's descriptors",
-			SYS_close_range, rs->fd_base, 0xffffffff, 0, 0, 0, 0))
-		return -ENOMEM;
 	ret = process_attrs(rs, t);
 	if (ret)
 		return ret;

@@ -66,6 +66,9 @@ struct cri_rtask {
 	struct cri_rthread *threads; /* leader first */
 	uint32_t n_threads;
 	uint32_t index;
+	bool has_locks;
+	bool shares_files; /* its parent's descriptor table */
+	bool shares_fs;
 };
 
 /* Stands in for a dead group leader until its group has its members. */
@@ -117,6 +120,7 @@ struct cri_restore {
 	uint64_t vdso_syscall; /* offset of a syscall instruction, 0 none */
 	uint32_t ns_flags; /* CLONE_NEW* made for this restart */
 	bool fresh_pids; /* --no-restore-pid */
+	int64_t oom_score_adj; /* ours, which the tree inherits */
 	uint64_t ignored; /* signals that we ourselves ignore */
 	bool set_ids; /* root: users and groups are set */
 	bool set_groups; /* setgroups is allowed */

@@ -264,7 +264,8 @@ static void last_signals(struct cri_restore *rs, const struct cri_rtask *t)
 	pid_t pid = t->threads->tid;
 
 	if (t->rec->state == CRI_TASK_STOPPED)
-		kill(pid, SIGSTOP);
+		kill(pid, t->rec->stop_signal ? (int)t->rec->stop_signal :
+						SIGSTOP);
 	if (rs->args->signal)
 		kill(pid, rs->args->signal);
 }

@@ -283,6 +283,10 @@ int cri_plan_last(struct cri_restore *rs, struct cri_rthread *th,
 	    !cri_op_sys(rs, th, "giving up new privileges", SYS_prctl,
 			PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0, 0))
 		ret = -ENOMEM;
+	if (!ret && rs->set_ids &&
+	    !cri_op_sys(rs, th, "setting keep-capabilities", SYS_prctl,
+			PR_SET_KEEPCAPS, !!th->rec->keepcaps, 0, 0, 0, 0))
+		ret = -ENOMEM;
 	/* Changing credentials clears these two, so they wait for all. */
 	if (!ret)
 		ret = cri_op_barrier(rs, th, CRI_STAGE_IDS);

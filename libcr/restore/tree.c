@@ -164,6 +164,20 @@ static struct cri_rtask *parent_find(struct cri_restore *rs, uint32_t n,
 	return NULL;
 }
 
+/* Tables can only be shared between a parent and its child. */
+static int task_shares(struct cri_rtask *t, struct cri_err *err)
+{
+	const struct cri_rtask *p = t->parent;
+
+	t->shares_files = p && p->files == t->files;
+	t->shares_fs = p && p->fs == t->fs;
+	if (p && p->mm == t->mm)
+		return cri_fail(err, ENOTSUP,
+				"processes %u and %u share their memory",
+				p->rec->pid, t->rec->pid);
+	return 0;
+}
+
 static int task_refs(struct cri_restore *rs, struct cri_rtask *t,
 		     struct cri_err *err)
 {
@@ -199,7 +213,7 @@ static int task_refs(struct cri_restore *rs, struct cri_rtask *t,
 		return cri_fail(err, EBADMSG,
 				"damaged image: process %u lacks its tables",
 				rec->pid);
-	return 0;
+	return task_shares(t, err);
 }
 
 static int thread_check(const struct cri_rec_thread *rec, struct cri_err *err)
@@ -295,6 +309,21 @@ static int pids(struct cri_restore *rs, struct cri_err *err)
 	return 0;
 }
 
+/* POSIX locks belong to processes, which have to take them themselves. */
+static void locks(struct cri_restore *rs)
+{
+	struct cri_rec_lock *lock;
+	struct cri_rtask *t;
+	uint32_t i;
+
+	cri_for_each(rs->set, CRI_REC_LOCK, i, lock)
+	{
+		t = parent_find(rs, rs->n_tasks, lock->task);
+		if (t && !lock->kind)
+			t->has_locks = true;
+	}
+}
+
 int cri_restore_tree(struct cri_restore *rs, struct cri_err *err)
 {
 	struct cri_rec_task *rec;
@@ -321,5 +350,6 @@ int cri_restore_tree(struct cri_restore *rs, struct cri_err *err)
 			return ret;
 	}
 	ret = pids(rs, err);
+	locks(rs);
 	return ret ? ret : threads(rs, err);
 }
