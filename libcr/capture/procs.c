@@ -5,6 +5,7 @@
  */
 #include "config.h"
 
+#include "api/omit.h"
 #include "capture/capture.h"
 
 #include <dirent.h>
@@ -154,7 +155,7 @@ bool cri_procs_omitted(const struct cri_capture *cap, pid_t pid)
 	for (i = 0; i < cap->n_omit; i++)
 		if (cap->omit[i] == pid)
 			return true;
-	return pid == getpid();
+	return pid == getpid() || cri_omit_marked(pid);
 }
 
 static int pid_push(pid_t **v, uint32_t *n, uint32_t *cap, pid_t pid)

@@ -7,6 +7,7 @@
  */
 #include "config.h"
 
+#include "api/channel.h"
 #include "capture/user/user.h"
 
 #include <errno.h>
@@ -98,6 +99,31 @@ static bool ours(pid_t tid)
 	return yes;
 }
 
+/*
+ * Under Yama the program itself must let us: ask it by its request channel
+ * and try again until it has.
+ */
+static int seize_asking(struct cri_cproc *p, pid_t tid)
+{
+	const struct timespec ms = { 0, 1000000 };
+	int i;
+
+	if (ptrace(PTRACE_SEIZE, tid, NULL, (void *)OPTIONS) == 0)
+		return 0;
+	if (errno != EPERM || ours(tid) || cri_channel_arm(p->pid) != 0) {
+		errno = errno == ESRCH ? ESRCH : EPERM;
+		return -errno;
+	}
+	for (i = 0; i < 200; i++) {
+		if (ptrace(PTRACE_SEIZE, tid, NULL, (void *)OPTIONS) == 0)
+			return 0;
+		if (errno != EPERM)
+			break;
+		nanosleep(&ms, NULL);
+	}
+	return -errno;
+}
+
 /* 1: newly added, 0: known or gone, else -errno. */
 static int seize_thread(struct cri_capture *cap, struct cri_cproc *p, pid_t tid,
 			struct cri_err *err)
@@ -106,15 +132,17 @@ static int seize_thread(struct cri_capture *cap, struct cri_cproc *p, pid_t tid,
 
 	if (cri_idmap_get(&cap->by_pid, (uint64_t)tid, 1))
 		return 0;
-	if (ptrace(PTRACE_SEIZE, tid, NULL, (void *)OPTIONS) != 0) {
-		ret = -errno;
+	ret = seize_asking(p, tid);
+	if (ret) {
 		if (ret == -ESRCH)
 			return 0;
 		if (tid == p->pid && p->leaderless)
 			return 0;
 		if (!ours(tid)) {
 			(void)cri_fail(err, -ret,
-				       "may not be traced: %s",
+				       "may not be traced: %s (another user's, "
+				       "set-id, or started without cr_run "
+				       "where Yama is in force)",
 				       strerror(-ret));
 			return ret;
 		}
