@@ -16,7 +16,7 @@ PUBLIC = {"libcr.h", "libcr_ext.h", "config.h"}
 LAYERS = [
     ("libcr/image/", {"image", "util"}),
     ("libcr/util/", {"util"}),
-    ("libcr/capture/", {"capture", "image", "util", "kind", "check", "blob",
+    ("libcr/capture/", {"api", "capture", "image", "util", "kind", "check", "blob",
                         "priv", "kmod"}),
     ("libcr/restore/", {"restore", "image", "util", "kind", "check", "blob",
                         "priv"}),
