@@ -421,3 +421,23 @@ int cri_capture_inflight(struct cri_capture *cap, struct cri_cproc *near,
 		close(fd);
 	return ret;
 }
+
+struct cri_cproc *cri_capture_by_pid(struct cri_capture *cap, pid_t pid)
+{
+	return cri_procs_find(cap, pid);
+}
+
+uint32_t cri_capture_inner(const struct cri_cproc *proc)
+{
+	return (uint32_t)proc->inner_pid;
+}
+
+uint32_t cri_capture_task_id(const struct cri_cproc *proc)
+{
+	return proc->task_id;
+}
+
+pid_t cri_capture_pid(const struct cri_cproc *proc)
+{
+	return proc->pid;
+}

@@ -110,6 +110,8 @@ enum cri_tty_kind {
 
 #define CRI_FILE_EXE 0x1u /* mapped executable: compared by build id */
 #define CRI_FILE_GHOST_DIR 0x2u
+#define CRI_FILE_WRITTEN 0x4u /* open for writing somewhere in the tree */
+#define CRI_FILE_SHM 0x8u /* named, in memory: .content holds it too */
 
 #define SUB(n) struct cri_##n {
 #define RECORD(T, n, v) struct cri_rec_##n {

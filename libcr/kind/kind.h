@@ -32,6 +32,14 @@ struct cri_probe {
 	struct cri_rec_ofd *ofd; /* flags, pos, owner already filled */
 };
 
+/* What a process opens for itself: a path, or a pidfd when path is NULL. */
+struct cri_late {
+	char path[512];
+	uint32_t flags;
+	uint32_t pid; /* pidfd of this task; 0: path */
+	uint64_t pos;
+};
+
 struct cri_kind {
 	enum cri_rec_type type;
 	const char *name;
@@ -53,6 +61,13 @@ struct cri_kind {
 	 */
 	int (*link)(struct cri_capture *cap, struct cri_recset *set,
 		    struct cri_err *err);
+	/*
+	 * Does it exist only once the tree does (a process's pidfd or files in
+	 * /proc)?  Then it is not opened by the planner but by each process
+	 * that holds it, as late says.  NULL: never.
+	 */
+	bool (*late)(struct cri_restore *rs, const struct cri_rec_ofd *ofd,
+		     struct cri_late *late);
 	/* Before anything is created: files there, unchanged?  NULL: fine. */
 	int (*verify)(struct cri_restore *rs, const struct cri_rec_ofd *ofd,
 		      struct cri_err *err);
@@ -71,6 +86,10 @@ struct cri_kind {
 };
 
 const struct cri_kind *cri_kind_find(enum cri_rec_type type);
+/*
+ * Never NULL: what no kind takes is the kind that refuses, by its check, with
+ * the object's name.
+ */
 const struct cri_kind *cri_kind_match(const struct cri_probe *p);
 
 /* --- services of capture/ for kinds --- */
@@ -91,6 +110,13 @@ int cri_capture_inflight(struct cri_capture *cap, struct cri_cproc *near,
 			 int fd, uint32_t *ofd, struct cri_err *err);
 /* Is a process with that pid (as the program sees it) in the tree? */
 struct cri_cproc *cri_capture_proc(struct cri_capture *cap, pid_t inner_pid);
+/* The same by the guardian's number; its inner number. */
+struct cri_cproc *cri_capture_by_pid(struct cri_capture *cap, pid_t pid);
+uint32_t cri_capture_inner(const struct cri_cproc *proc);
+/* Its TASK record's id. */
+uint32_t cri_capture_task_id(const struct cri_cproc *proc);
+/* For /proc/PID paths: its number in the guardian's /proc. */
+pid_t cri_capture_pid(const struct cri_cproc *proc);
 /* Save the content of a file (unlinked) as extents of a new object. */
 int cri_capture_content(struct cri_capture *cap, int fd, uint64_t size,
 			uint32_t *obj, struct cri_err *err);
@@ -112,6 +138,20 @@ int cri_restore_content(struct cri_restore *rs, uint32_t obj, int fd,
 /* A memfd (or the like) for a SHMEM record, filled; shared, do not close. */
 int cri_restore_shmem(struct cri_restore *rs, uint32_t id, int *fd,
 		      struct cri_err *err);
+/*
+ * A FILE without a name: a descriptor, open for reading and writing, of the
+ * one inode that stands for it, filled; shared, do not close.
+ */
+int cri_restore_nameless(struct cri_restore *rs, uint32_t file, int *fd,
+			 struct cri_err *err);
+/* The same, opening it first if that is still to come; -errno. */
+int cri_restore_need(struct cri_restore *rs, uint32_t ofd, struct cri_err *err);
+/* Give another open file its descriptor (made together); takes fd over. */
+int cri_restore_place(struct cri_restore *rs, uint32_t ofd, int fd);
+/* A place for what kinds keep between calls, freed with free(). */
+void **cri_restore_slot(struct cri_restore *rs);
+/* First number above all that the program uses. */
+int cri_restore_base(const struct cri_restore *rs);
 void cri_restore_log(struct cri_restore *rs, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 

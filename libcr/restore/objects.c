@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "kind/kind.h"
@@ -149,10 +150,21 @@ static int owner(const struct cri_rec_ofd *ofd, int fd)
 	return 0;
 }
 
+void **cri_restore_slot(struct cri_restore *rs)
+{
+	return &rs->kinds;
+}
+
+int cri_restore_base(const struct cri_restore *rs)
+{
+	return rs->fd_base;
+}
+
 static int open_one(struct cri_restore *rs, const struct cri_rec_ofd *ofd,
 		    struct cri_err *err)
 {
 	const struct cri_kind *kind = cri_kind_find(ofd->type);
+	struct cri_late late;
 	int fd = -1, ret;
 
 	if (rs->ofd_fd[ofd->id] >= 0)
@@ -160,11 +172,38 @@ static int open_one(struct cri_restore *rs, const struct cri_rec_ofd *ofd,
 	if (!kind || !kind->open)
 		return cri_fail(err, EBADMSG, "damaged image: open file %u",
 				ofd->id);
+	if (kind->late && kind->late(rs, ofd, &late))
+		return 0; /* each holder opens it for itself */
+	if (rs->depth > 32)
+		return cri_fail(err, EBADMSG, "damaged image: open files that "
+					      "need each other");
+	rs->depth++;
 	ret = kind->open(rs, ofd, &fd, err);
+	rs->depth--;
 	if (ret)
 		return cri_fail(err, -ret, "cannot open a %s again",
 				kind->name);
 	return cri_restore_place(rs, ofd->id, fd);
+}
+
+int cri_restore_need(struct cri_restore *rs, uint32_t ofd, struct cri_err *err)
+{
+	const struct cri_rec_ofd *rec =
+		cri_recset_find(rs->set, CRI_REC_OFD, ofd);
+	int ret;
+
+	if (!rec)
+		return cri_fail(err, EBADMSG, "damaged image: open file %u",
+				ofd);
+	ret = open_one(rs, rec, err);
+	if (ret)
+		return ret;
+	if (rs->ofd_fd[ofd] < 0)
+		return cri_fail(err, ENOTSUP,
+				"fd %u is in flight in a socket and refers to "
+				"a process",
+				rec->num);
+	return rs->ofd_fd[ofd];
 }
 
 int cri_restore_place(struct cri_restore *rs, uint32_t ofd, int fd)
@@ -222,6 +261,8 @@ int cri_restore_fill_objects(struct cri_restore *rs, struct cri_err *err)
 	cri_for_each(rs->set, CRI_REC_OFD, i, ofd)
 	{
 		kind = cri_kind_find(ofd->type);
+		if (rs->ofd_fd[ofd->id] < 0)
+			continue; /* late */
 		ret = kind->fill ? kind->fill(rs, ofd, rs->ofd_fd[ofd->id],
 					      err) :
 				   0;
@@ -244,6 +285,8 @@ int cri_restore_outside(struct cri_restore *rs, struct cri_err *err)
 	cri_for_each(rs->set, CRI_REC_OFD, i, ofd)
 	{
 		kind = cri_kind_find(ofd->type);
+		if (rs->ofd_fd[ofd->id] < 0)
+			continue;
 		ret = kind->outside ?
 			      kind->outside(rs, ofd, rs->ofd_fd[ofd->id], err) :
 			      0;
@@ -266,54 +309,87 @@ void cri_restore_objects_close(struct cri_restore *rs)
 	free(rs->map_rw_fd);
 	free(rs->shmem_fd);
 	free(rs->path);
+	free(rs->kinds);
+	rs->kinds = NULL;
 	rs->opened = NULL;
 	rs->n_opened = 0;
 	rs->ofd_fd = rs->map_fd = rs->map_rw_fd = rs->shmem_fd = NULL;
 	rs->path = NULL;
 }
 
-/* A file that was mapped after its name was gone. */
-static int map_unlinked(struct cri_restore *rs, const struct cri_rec_file *f,
-			int *fd, struct cri_err *err)
+/* A new inode without a name, on the same file system where that goes. */
+static int nameless_new(struct cri_restore *rs, const struct cri_rec_file *f)
 {
-	int ret;
+	const char *path = cri_restore_path(rs, f->path);
+	const char *slash = strrchr(path, '/');
+	char *dir = slash ? strndup(path, (size_t)(slash - path) + 1) : NULL;
+	int fd = -1;
 
-	*fd = memfd_create("stasis-unlinked", MFD_CLOEXEC);
-	if (*fd < 0)
-		return cri_fail(err, errno, "memory for an unlinked file");
-	if (ftruncate(*fd, (off_t)f->size))
-		return cri_fail(err, errno, "memory for an unlinked file");
-	ret = f->content ? cri_restore_content(rs, f->content, *fd, err) : 0;
-	return ret;
+	if (dir)
+		fd = open(dir, O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
+	free(dir);
+	if (fd < 0)
+		fd = open("/tmp", O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
+	if (fd < 0)
+		fd = memfd_create("stasis-unlinked", MFD_CLOEXEC);
+	return fd;
+}
+
+int cri_restore_nameless(struct cri_restore *rs, uint32_t file, int *fd,
+			 struct cri_err *err)
+{
+	struct cri_rec_file *f = cri_recset_find(rs->set, CRI_REC_FILE, file);
+	int ret, new;
+
+	if (!f || !f->unlinked)
+		return cri_fail(err, EBADMSG, "damaged image: unlinked file");
+	if (rs->map_fd[file] >= 0) {
+		*fd = rs->map_fd[file];
+		return 0;
+	}
+	new = nameless_new(rs, f);
+	if (new < 0)
+		return cri_fail(err, errno, "room for the unlinked file %s",
+				f->path);
+	if (ftruncate(new, (off_t)f->size) || fchmod(new, f->mode & 07777))
+		ret = cri_fail(err, errno, "the unlinked file %s", f->path);
+	else
+		ret = f->content ? cri_restore_content(rs, f->content, new,
+						       err) :
+				   0;
+	if (ret)
+		close(new);
+	else
+		ret = cri_restore_keep(rs, &new);
+	if (ret)
+		return ret;
+	*fd = rs->map_fd[file] = new;
+	return 0;
 }
 
 int cri_restore_map_fd(struct cri_restore *rs, uint32_t file, bool write,
 		       int *fd, struct cri_err *err)
 {
 	struct cri_rec_file *f = cri_recset_find(rs->set, CRI_REC_FILE, file);
-	int *slot = write ? rs->map_rw_fd : rs->map_fd, ret = 0, new = -1;
+	int *slot = write ? rs->map_rw_fd : rs->map_fd, ret = 0, new;
+	const char *path;
 
 	if (!f)
 		return cri_fail(err, EBADMSG, "damaged image: mapped file");
-	if (f->unlinked)
-		slot = rs->map_fd; /* one object for all its mappings */
+	if (f->unlinked) /* one object for all its mappings */
+		return cri_restore_nameless(rs, file, fd, err);
 	if (slot[file] >= 0) {
 		*fd = slot[file];
 		return 0;
 	}
-	if (f->unlinked) {
-		ret = map_unlinked(rs, f, &new, err);
-	} else {
-		const char *path = cri_restore_path(rs, f->path);
-
-		new = open(path, (write ? O_RDWR : O_RDONLY) | O_CLOEXEC |
-					 O_NOCTTY | O_NONBLOCK);
-		if (new < 0)
-			ret = cri_fail(err, errno,
-				       "mapped file %s cannot be opened (see "
-				       "--relocate)",
-				       path);
-	}
+	path = cri_restore_path(rs, f->path);
+	new = open(path, (write ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NOCTTY |
+				 O_NONBLOCK);
+	if (new < 0)
+		ret = cri_fail(err, errno,
+			       "mapped file %s cannot be opened (see "
+			       "--relocate)",
+			       path);
 	if (!ret)
 		ret = cri_restore_keep(rs, &new);
 	else if (new >= 0)
@@ -350,9 +426,13 @@ int cri_restore_content(struct cri_restore *rs, uint32_t obj, int fd,
 {
 	const struct cri_extent *e;
 	uint32_t n, i, j, crc;
-	char *buf = malloc(1u << 20);
+	struct stat before, after;
+	char *buf;
 	int ret = 0;
 
+	if (fstat(fd, &before))
+		return -errno;
+	buf = malloc(1u << 20);
 	if (!buf)
 		return -ENOMEM;
 	e = cri_reader_extents(rs->reader, obj, &n);
@@ -371,6 +451,10 @@ int cri_restore_content(struct cri_restore *rs, uint32_t obj, int fd,
 				       (unsigned long)e[i].offset);
 	}
 	free(buf);
+	/* Whole pages were written: the size is the caller's. */
+	if (!ret && !fstat(fd, &after) && after.st_size > before.st_size &&
+	    ftruncate(fd, before.st_size))
+		ret = -errno;
 	return ret;
 }
 

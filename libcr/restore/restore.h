@@ -93,6 +93,8 @@ struct cri_restore {
 	int *opened; /* all of them, to be closed */
 	size_t n_opened;
 	char *path; /* cri_restore_path's buffer */
+	void *kinds; /* what kinds keep, freed at the end */
+	uint32_t depth; /* of open files that need each other */
 	/* tree */
 	struct cri_rtask *tasks;
 	uint32_t n_tasks;
