@@ -55,7 +55,6 @@ cl_conf_slurm() {
 	SlurmctldParameters=preempt_send_user_signal
 	PrologFlags=Contain
 	PlugStackConfig=$CL/etc/plugstack.conf
-	CliFilterPlugins=${CL_CLI_FILTER:-lua}
 	StateSaveLocation=$CL/state
 	SlurmdSpoolDir=$CL/spool/%n
 	SlurmdPidFile=$CL/run/slurmd.%n.pid
@@ -94,11 +93,20 @@ cl_conf() {
 	ConstrainCores=no
 	ConstrainRAMSpace=no
 	EOF
-	: >"$CL/etc/plugstack.conf"
-	echo 'function slurm_cli_setup_defaults(o, e) return slurm.SUCCESS end
-	function slurm_cli_pre_submit(o, p) return slurm.SUCCESS end
-	function slurm_cli_post_submit(o, j, s) return slurm.SUCCESS end' \
-		>"$CL/etc/cli_filter.lua"
+	echo "optional $CL_BUILD/.libs/stasis.so conf=$CL/etc/stasis.conf" \
+		>"$CL/etc/plugstack.conf"
+	mkdir -p "$CL/shared/ckpt"
+	chmod 1777 "$CL/shared/ckpt"
+	cat >"$CL/etc/stasis.conf" <<-EOF
+	Directory=$CL/shared/ckpt/%u
+	BinDir=$CL_BUILD/tools
+	LibexecDir=$CL_BUILD
+	MungeSocket=$CL/munge.socket
+	Lease=${CL_LEASE:-5}
+	LimitMargin=${CL_MARGIN:-20}
+	CommitWait=${CL_COMMIT_WAIT:-60}
+	${CL_STASIS_EXTRA:-}
+	EOF
 	{
 		echo "127.0.0.1 localhost"
 		echo "10.77.0.1 ctl"
@@ -129,7 +137,8 @@ cl_at() {
 	local node=$1 pid
 	shift
 	pid=$(cat "$CL/run/$node.init") || return 1
-	SLURM_CONF=$CL/etc/slurm.conf nsenter -t "$pid" -n -u -m -p -i -- "$@"
+	PATH=$CL_PATH SLURM_CONF=$CL/etc/slurm.conf \
+		STASIS_CONF=$CL/etc/stasis.conf nsenter -t "$pid" -n -u -m -p -i -- "$@"
 }
 
 # cl_as COMMAND...: run as the test user on the login node, in its home.
@@ -137,6 +146,7 @@ cl_as() {
 	local pid
 	pid=$(cat "$CL/run/ctl.init") || return 1
 	env -i PATH="$CL_PATH" SLURM_CONF="$CL/etc/slurm.conf" \
+		STASIS_CONF="$CL/etc/stasis.conf" STASIS_TEST="${STASIS_TEST:-}" \
 		HOME="$CL/shared/home" USER="$CL_USER" \
 		nsenter -t "$pid" -n -u -m -p -i -S "$CL_UID" -G "$CL_UID" \
 		-w"$CL/shared/home" -- "$@"
@@ -179,10 +189,9 @@ cl_start() {
 	cl_user || { cl_fail "no user $CL_USER"; return 1; }
 	CL=$(mktemp -d /var/tmp/stasis-cl.XXXXXX) || return 1
 	CL_NAME=$(basename "$CL" | tr '[:upper:].' '[:lower:]_')
-	CL_PATH=$CL_BUILD/tests/cluster/bin:/usr/bin:/bin:/usr/sbin:/sbin
+	CL_PATH=$CL_BUILD/plugin/wrap:$CL_BUILD:/usr/bin:/bin:/usr/sbin:/sbin
 	export CL CL_NAME CL_NODES CL_PATH
 	cl_conf || return 1
-	type cl_hook_conf >/dev/null 2>&1 && cl_hook_conf
 	cl_ns ctl || return 1
 	cl_at ctl sh -c 'ip link set lo up; ip link add br0 type bridge;
 		ip addr add 10.77.0.1/24 dev br0; ip link set br0 up' ||

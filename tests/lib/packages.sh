@@ -16,7 +16,7 @@ PKG_apps="bash python3 perl gcc libgomp1"
 PKG_libcr=""
 PKG_guest=""
 PKG_cluster="slurmctld slurmd slurm-client slurm-wlm-basic-plugins munge
-	libmunge-dev libslurm-dev iproute2 lua5.3"
+	libmunge-dev libslurm-dev libjansson-dev iproute2 perl-base procps"
 PKG_mpi="mpich libmpich-dev openmpi-bin libopenmpi-dev"
 PKG_fuzz=""
 PKG_lint="clang-format clang cppcheck shellcheck mandoc codespell sparse"
