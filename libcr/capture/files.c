@@ -172,9 +172,6 @@ static int describe(struct cri_probe *p, struct cri_err *err)
 	uint64_t v;
 	int ret;
 
-	p->ofd = cri_recset_add(p->set, CRI_REC_OFD);
-	if (!p->ofd)
-		return -ENOMEM;
 	if (cri_fdinfo_get(p->fdinfo, "pos", 10, &v))
 		p->ofd->pos = v;
 	p->ofd->flags = (uint32_t)fcntl(p->fd, F_GETFL);
@@ -197,13 +194,12 @@ static int identify(struct cri_probe *p, pid_t pid, int num, uint32_t *id,
 {
 	struct bucket *b = bucket_of(p->cap->ofds, p->st.st_dev, p->st.st_ino);
 	struct ref ref = { .pid = pid, .fd = num };
-	uint32_t at = 0, bi;
+	uint32_t at = 0;
 	bool found;
 	int ret;
 
 	if (!b)
 		return -ENOMEM;
-	bi = (uint32_t)(b - p->cap->ofds->buckets);
 	ret = search(b, pid, num, &at, &found);
 	if (ret)
 		return cri_fail(err, -ret, "comparing fd %d: %s", num,
@@ -212,14 +208,13 @@ static int identify(struct cri_probe *p, pid_t pid, int num, uint32_t *id,
 		*id = b->refs[at].ofd;
 		return 0;
 	}
-	ret = describe(p, err);
-	if (ret)
-		return ret;
+	p->ofd = cri_recset_add(p->set, CRI_REC_OFD);
+	if (!p->ofd)
+		return -ENOMEM;
+	/* Known before it is described: a socket may lie in its own queue. */
 	ref.ofd = *id = p->ofd->id;
-	/* Describing may have captured others and moved the buckets. */
-	b = &p->cap->ofds->buckets[bi];
-	ret = search(b, pid, num, &at, &found);
-	return ret ? ret : insert(b, at, ref);
+	ret = insert(b, at, ref);
+	return ret ? ret : describe(p, err);
 }
 
 static int look(struct cri_probe *p, pid_t pid, int num, struct cri_text *info,

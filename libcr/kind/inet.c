@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "kind/sock.h"
+#include "kind/tcpwait.h"
 
 enum {
 	ST_ESTABLISHED = 1,
@@ -35,6 +36,7 @@ enum {
 };
 
 #define RETRIES 40
+#define BIND_RETRIES 1300
 #define RETRY_NS 50000000
 
 static bool endpoint(const struct cri_bytes *b, struct cri_endpoint *e)
@@ -234,21 +236,26 @@ static int new_socket(const struct cri_rec_socket *r, struct cri_err *err)
 	return fd < 0 ? cri_fail(err, errno, "an internet socket") : fd;
 }
 
-/* Ports of the killed original may still be cooling down. */
-static int bind_retry(int fd, const struct cri_bytes *addr)
+/* Ports of the killed original may still be cooling down, for a minute. */
+static int bind_retry(const struct cri_rec_socket *r, int fd)
 {
 	const struct timespec nap = { 0, RETRY_NS };
+	struct cri_endpoint e;
 	int on = 1, i;
 
+	endpoint(&r->local, &e);
 	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-	for (i = 0; i < RETRIES; i++) {
-		if (!bind(fd, cri_sock_addr(addr), addr->len))
+	for (i = 0; i < BIND_RETRIES; i++) {
+		if (!bind(fd, cri_sock_addr(&r->local), r->local.len))
 			return 0;
-		if (errno != EADDRINUSE)
+		if (errno != EADDRINUSE || r->type != SOCK_STREAM ||
+		    cri_tcp_cooling(ntohs(e.port)) < 0)
 			break;
+		if (!bind(fd, cri_sock_addr(&r->local), r->local.len))
+			return 0;
 		nanosleep(&nap, NULL);
 	}
-	return -errno;
+	return -EADDRINUSE;
 }
 
 static int bind_local(const struct cri_rec_socket *r, int fd,
@@ -260,7 +267,7 @@ static int bind_local(const struct cri_rec_socket *r, int fd,
 
 	if (!endpoint(&r->local, &e) || !e.port)
 		return 0;
-	ret = bind_retry(fd, &r->local);
+	ret = bind_retry(r, fd);
 	if (!ret)
 		return 0;
 	text(&r->local, where, sizeof(where));

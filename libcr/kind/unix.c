@@ -77,6 +77,8 @@ int cri_unix_capture(struct cri_probe *p, struct cri_rec_socket *r,
 		     struct cri_err *err)
 {
 	struct cri_unixdiag d;
+	union cri_addr a;
+	socklen_t len = sizeof(a);
 	int ret, unsent = 0;
 
 	ret = cri_unixdiag_get((uint32_t)p->st.st_ino, &d);
@@ -91,7 +93,7 @@ int cri_unix_capture(struct cri_probe *p, struct cri_rec_socket *r,
 		r->backlog = d.backlog;
 		ret = pending(p, r, &d);
 	} else {
-		if (r->remote.len || d.peer)
+		if (d.peer || !getpeername(p->fd, &a.sa, &len))
 			r->state = CRI_SOCK_CONNECTED;
 		if (!ioctl(p->fd, SIOCOUTQ, &unsent) && unsent)
 			r->flags |= SOCK_UNSENT;
@@ -538,14 +540,14 @@ static int sender(struct cri_restore *rs, const struct cri_bytes *from,
 	return -ENOENT;
 }
 
-static int fill_datagrams(struct cri_restore *rs,
+static int fill_datagrams(struct cri_restore *rs, const struct cri_rec_ofd *ofd,
 			  const struct cri_rec_socket *r, struct cri_err *err)
 {
 	struct cri_bytes to = r->local;
 	union cri_addr a;
 	socklen_t len;
 	uint32_t i;
-	int fd, anon, ret = 0;
+	int fd, anon, here = -1, ret = 0;
 
 	if (!r->n_queue || !r->local.len)
 		return 0;
@@ -557,12 +559,19 @@ static int fill_datagrams(struct cri_restore *rs,
 	anon = new_socket(r, err);
 	if (anon < 0)
 		return anon;
+	if (a.un.sun_path[0] && a.un.sun_path[0] != '/')
+		here = enter(rs, ofd);
 	for (i = 0; i < r->n_queue && !ret; i++) {
 		fd = sender(rs, &r->queue[i].from, err);
 		ret = cri_queue_send(rs, fd < 0 ? anon : fd, &r->queue[i], &to,
 				     err);
 	}
 	close(anon);
+	if (here >= 0) {
+		if (fchdir(here) && !ret)
+			ret = -errno;
+		close(here);
+	}
 	return ret;
 }
 
@@ -581,7 +590,7 @@ int cri_unix_fill(struct cri_restore *rs, const struct cri_rec_ofd *ofd,
 				 cri_queue_send_all(rs, via, r, err);
 	}
 	if (r->type == SOCK_DGRAM)
-		ret = fill_datagrams(rs, r, err);
+		ret = fill_datagrams(rs, ofd, r, err);
 	if (ret)
 		return ret;
 	if (r->state == CRI_SOCK_OUTSIDE ||
