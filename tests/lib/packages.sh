@@ -14,7 +14,8 @@ PKG_unit=""
 PKG_engine="iproute2 gdb strace"
 PKG_apps="bash python3 perl gcc libgomp1"
 PKG_libcr=""
-PKG_guest=""
+PKG_guest="qemu-system-x86 busybox-static cpio kmod e2fsprogs xz-utils
+	linux-headers-amd64 linux-headers-6.12-amd64"
 PKG_cluster="slurmctld slurmd slurm-client slurm-wlm-basic-plugins munge
 	libmunge-dev libslurm-dev libjansson-dev iproute2 perl-base procps"
 PKG_mpi="mpich libmpich-dev openmpi-bin libopenmpi-dev"
