@@ -22,7 +22,8 @@
 #define CB_THREAD 0x1u
 #define CB_PROCESS 0x2u
 #define CB_SNAPSHOT 0x4u
-#define CB_REAP 0x8u /* wait4(reap, __WALL), nothing else */
+#define CB_REAP 0x8u /* wait4 for the pid at .thread, nothing else */
+#define CB_KEEP_CHLD 0x10u /* a SIGCHLD was pending before: leave it */
 
 #define CB_MAX_TIMERS 64
 #define CB_MAX_NODES 16 /* words of a node mask */
@@ -96,8 +97,6 @@ struct cb_area {
 	int32_t child; /* pid of B, -errno */
 	int32_t reaped;
 	uint32_t ranges; /* to unmap in B */
-	int32_t reap; /* CB_REAP: whom */
-	int32_t reserved;
 	struct cb_regs regs;
 	struct cb_thread thread;
 	struct cb_process process;

@@ -254,10 +254,20 @@ static void snapshot(struct cb_area *a)
 		a->reaped = (int32_t)SYS(SYS_wait4, ret, 0, WALL, 0);
 }
 
+/* A snapshot that fell to us: reap it and take its SIGCHLD out again. */
+static void reap(struct cb_area *a)
+{
+	uint64_t chld = 1ul << 16, now[2] = { 0, 0 };
+
+	a->reaped = (int32_t)SYS(SYS_wait4, *(int32_t *)&a->thread, 0, WALL, 0);
+	if (!(a->ops & CB_KEEP_CHLD))
+		SYS(SYS_rt_sigtimedwait, &chld, 0, now, 8);
+}
+
 void cb_run(struct cb_area *a)
 {
 	if (a->ops & CB_REAP)
-		a->reaped = (int32_t)SYS(SYS_wait4, a->reap, 0, WALL, 0);
+		reap(a);
 	if (a->ops & CB_THREAD)
 		tell_thread(&a->thread);
 	if (a->ops & CB_PROCESS)

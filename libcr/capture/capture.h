@@ -57,6 +57,7 @@ struct cri_capture {
 	struct cri_idmap by_pid; /* outer pid -> index + 1 */
 	struct cri_idmap by_inner;
 	uint32_t n_threads;
+	ino_t namespaces[8]; /* of the first process, see task.c */
 	uint64_t resident; /* bytes of private memory, about */
 
 	/* objects */

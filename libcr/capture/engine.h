@@ -39,6 +39,7 @@ struct cri_cproc {
 	bool owns_mm; /* first of those that share it */
 	struct cri_rec_task *task;
 	struct cri_rec_mm *mm; /* set for the owner */
+	uint64_t private_bytes; /* private memory that is there */
 	int pidfd;
 	int proc_fd; /* /proc/PID directory */
 	void *engine;

@@ -179,6 +179,10 @@ static int add_vma(struct walk *w, const struct cri_mapline *m,
 	vma->flags = s->flags & ~CRI_VMA_SHARED;
 	if (s->anon_huge_kb)
 		vma->flags |= CRI_VMA_HAD_THP;
+	if (!m->shared) {
+		w->p->private_bytes += s->anon_kb * 1024;
+		w->cap->resident += s->anon_kb * 1024;
+	}
 	return classify(w, m, s, vma);
 }
 

@@ -315,6 +315,8 @@ int cri_smap_next(const char **text, struct cri_smap *m)
 			parse_vm_flags(s + 8, m);
 		else if (strncmp(s, "Rss:", 4) == 0)
 			m->rss_kb = strtoull(s + 4, NULL, 10);
+		else if (strncmp(s, "Anonymous:", 10) == 0)
+			m->anon_kb = strtoull(s + 10, NULL, 10);
 		else if (strncmp(s, "Swap:", 5) == 0)
 			m->swap_kb = strtoull(s + 5, NULL, 10);
 		else if (strncmp(s, "AnonHugePages:", 14) == 0)

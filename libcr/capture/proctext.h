@@ -75,7 +75,7 @@ struct cri_smap {
 	bool hugetlb, io, pfnmap, shadow_stack, userfault;
 	bool maywrite;
 	uint32_t pkey;
-	uint64_t anon_huge_kb, rss_kb, swap_kb, page_kb;
+	uint64_t anon_kb, anon_huge_kb, rss_kb, swap_kb, page_kb;
 };
 int cri_smap_next(const char **text, struct cri_smap *s);
 

@@ -87,6 +87,7 @@ static void forget(struct cri_capture *cap)
 	cap->set = NULL;
 	cap->held_write = false;
 	cap->resident = 0;
+	memset(cap->namespaces, 0, sizeof(cap->namespaces));
 }
 
 void cri_capture_fini(struct cri_capture *cap)

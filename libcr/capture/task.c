@@ -8,9 +8,13 @@
 #include "capture/capture.h"
 
 #include <errno.h>
+#include <linux/kcmp.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "capture/proctext.h"
@@ -137,6 +141,81 @@ static int oom(struct cri_text *text, pid_t pid, struct cri_rec_task *rec)
 	return ret;
 }
 
+/* Two tasks must not be halves of one: what they share says the kernel. */
+static int sharing(struct cri_capture *cap, struct cri_cproc *p,
+		   struct cri_err *err)
+{
+	struct cri_cproc *parent = cri_procs_find(cap, p->ppid);
+	pid_t first = p->threads[0].tid;
+	uint32_t i;
+
+	if (parent && parent != p && !parent->zombie &&
+	    syscall(SYS_kcmp, first, parent->threads[0].tid, KCMP_VM, 0, 0) ==
+		    0)
+		return cri_fail(err, ENOTSUP,
+				"shares its memory with process %d (not "
+				"supported)",
+				parent->pid);
+	for (i = 1; i < p->n_threads; i++) {
+		pid_t tid = p->threads[i].tid;
+
+		if (syscall(SYS_kcmp, first, tid, KCMP_FILES, 0, 0) > 0)
+			return cri_fail(err, ENOTSUP,
+					"thread %d has descriptors of its own "
+					"(not supported)",
+					tid);
+		if (syscall(SYS_kcmp, first, tid, KCMP_FS, 0, 0) > 0)
+			return cri_fail(err, ENOTSUP,
+					"thread %d has a directory of its own "
+					"(not supported)",
+					tid);
+	}
+	return 0;
+}
+
+static const struct {
+	const char *name;
+	uint32_t flag;
+} namespaces[] = {
+	{ "ns/user", CLONE_NEWUSER }, { "ns/pid", CLONE_NEWPID },
+	{ "ns/mnt", CLONE_NEWNS },    { "ns/net", CLONE_NEWNET },
+	{ "ns/ipc", CLONE_NEWIPC },   { "ns/uts", CLONE_NEWUTS },
+	{ "ns/time", 0x80 /* CLONE_NEWTIME */ },
+};
+
+static ino_t namespace_of(pid_t pid, const char *name)
+{
+	struct stat st;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/%s", pid, name);
+	return stat(path, &st) == 0 ? st.st_ino : 0;
+}
+
+/* All of the tree lives in one set; how it differs from ours is noted. */
+static int same_namespaces(struct cri_capture *cap, struct cri_cproc *p,
+			   struct cri_err *err)
+{
+	struct cri_rec_origin *o = cri_recset_at(cap->set, CRI_REC_ORIGIN, 0);
+	size_t i, n = sizeof(namespaces) / sizeof(namespaces[0]);
+
+	for (i = 0; i < n; i++) {
+		ino_t ino = namespace_of(p->threads[0].tid, namespaces[i].name);
+
+		if (cap->namespaces[i] == 0) {
+			cap->namespaces[i] = ino;
+			if (ino != namespace_of(getpid(), namespaces[i].name))
+				o->ns_flags |= namespaces[i].flag;
+		}
+		if (ino != cap->namespaces[i])
+			return cri_fail(err, ENOTSUP,
+					"lives in a %s namespace of its own "
+					"(not supported)",
+					namespaces[i].name + 3);
+	}
+	return 0;
+}
+
 static int threads(struct cri_capture *cap, struct cri_cproc *p,
 		   struct cri_err *err)
 {
@@ -163,7 +242,11 @@ static int live(struct cri_capture *cap, struct cri_cproc *p,
 	struct cri_rec_task *rec = p->task;
 	int ret;
 
-	ret = cap->engine->process(cap, p, rec, err);
+	ret = sharing(cap, p, err);
+	if (!ret)
+		ret = same_namespaces(cap, p, err);
+	if (!ret)
+		ret = cap->engine->process(cap, p, rec, err);
 	if (!ret && p->leaderless)
 		rec->state = CRI_TASK_LEADERLESS;
 	if (!ret)

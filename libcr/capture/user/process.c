@@ -216,6 +216,8 @@ int cri_user_process(struct cri_capture *cap, struct cri_cproc *p,
 	if (!ret)
 		ret = fill_limits(cap->set, c, rec);
 	if (!ret)
+		ret = cri_user_filters(cap, p, rec, err);
+	if (!ret)
 		ret = cri_user_pending(cap->set, p->threads[0].tid, true,
 				       &rec->pending, &rec->n_pending, err);
 	if (ret)
@@ -228,7 +230,6 @@ int cri_user_process(struct cri_capture *cap, struct cri_cproc *p,
 	rec->sid = c->sid > 0 ? (uint32_t)c->sid : 0;
 	rec->dumpable = (uint32_t)c->dumpable;
 	rec->subreaper = c->subreaper != 0;
-	uproc(p)->reaper = rec->subreaper;
 	rec->thp_disable = c->thp_disable > 0;
 	rec->mdwe = c->mdwe > 0 ? (uint32_t)c->mdwe : 0;
 	rec->securebits = c->securebits > 0 ? (uint32_t)c->securebits : 0;

@@ -99,6 +99,12 @@ static bool ours(pid_t tid)
 	return yes;
 }
 
+static long options(const struct cri_cproc *p)
+{
+	return uproc(p)->seccomp_off ? OPTIONS | PTRACE_O_SUSPEND_SECCOMP :
+				       OPTIONS;
+}
+
 /*
  * Under Yama the program itself must let us: ask it by its request channel
  * and try again until it has.
@@ -108,14 +114,14 @@ static int seize_asking(struct cri_cproc *p, pid_t tid)
 	const struct timespec ms = { 0, 1000000 };
 	int i;
 
-	if (ptrace(PTRACE_SEIZE, tid, NULL, (void *)OPTIONS) == 0)
+	if (ptrace(PTRACE_SEIZE, tid, NULL, (void *)options(p)) == 0)
 		return 0;
 	if (errno != EPERM || ours(tid) || cri_channel_arm(p->pid) != 0) {
 		errno = errno == ESRCH ? ESRCH : EPERM;
 		return -errno;
 	}
 	for (i = 0; i < 200; i++) {
-		if (ptrace(PTRACE_SEIZE, tid, NULL, (void *)OPTIONS) == 0)
+		if (ptrace(PTRACE_SEIZE, tid, NULL, (void *)options(p)) == 0)
 			return 0;
 		if (errno != EPERM)
 			break;
@@ -209,7 +215,12 @@ static int judge(struct cri_capture *cap, struct cri_cproc *p,
 	}
 	if (!u->status.has_mm)
 		return cri_fail(err, EPERM, "is a kernel thread");
-	return 0;
+	if (u->status.ns_depth !=
+	    (cap->n_procs ? uproc(cap->procs[0])->status.ns_depth : 0))
+		return cri_fail(err, ENOTSUP,
+				"lives in a PID namespace of its own (not "
+				"supported)");
+	return cri_user_seccomp(cap, p, err);
 }
 
 static int add_process(struct cri_capture *cap, pid_t pid,

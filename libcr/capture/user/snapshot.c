@@ -25,6 +25,12 @@
 	(PTRACE_O_EXITKILL | PTRACE_O_TRACECLONE | PTRACE_O_TRACEFORK)
 #define STEP_MS 60000
 
+/* Filters hold for A and B too. */
+static long suspend(const struct cri_cproc *p)
+{
+	return uproc(p)->seccomp_off ? PTRACE_O_SUSPEND_SECCOMP : 0;
+}
+
 /* B runs from its birth to the signal at the end of its clean-up. */
 static int settle_snapshot(struct cri_cproc *p, pid_t b, struct cri_err *err)
 {
@@ -43,7 +49,7 @@ static int settle_snapshot(struct cri_cproc *p, pid_t b, struct cri_err *err)
 		if (status >> 16 == PTRACE_EVENT_STOP)
 			ptrace(PTRACE_SETOPTIONS, b, NULL,
 			       (void *)(PTRACE_O_EXITKILL |
-					PTRACE_O_TRACESYSGOOD));
+					PTRACE_O_TRACESYSGOOD | suspend(p)));
 		else if (u->end_signal && status >> 8 == u->end_signal)
 			return 0;
 		else if (!u->end_signal && status >> 8 == (SIGTRAP | 0x80)) {
@@ -71,7 +77,7 @@ static int helper_loop(struct cri_cproc *p, pid_t a, struct cri_err *err)
 			return 0;
 		if (status >> 16 == PTRACE_EVENT_STOP)
 			ptrace(PTRACE_SETOPTIONS, a, NULL,
-			       (void *)HELPER_OPTIONS);
+			       (void *)(HELPER_OPTIONS | suspend(p)));
 		msg = 0;
 		if (status >> 16 == PTRACE_EVENT_CLONE ||
 		    status >> 16 == PTRACE_EVENT_FORK)
@@ -159,11 +165,31 @@ static int clone_one(struct cri_cproc *p, struct cri_err *err)
 	return uproc(p)->snap ? 0 : -EIO;
 }
 
+/* Who gets B's zombie: init or a subreaper; one in the tree must not see it. */
+static void note_reaper(struct cri_capture *cap, struct cri_cproc *p)
+{
+	struct cri_text text = { 0 };
+	struct cri_pstatus st;
+
+	if (cri_text_proc(&text, uproc(p)->snap, "status") == 0 &&
+	    cri_pstatus_parse(text.p, &st) == 0 &&
+	    cri_procs_find(cap, st.ppid))
+		uproc(p)->reaped_by = st.ppid;
+	cri_text_fini(&text);
+}
+
 int cri_user_snapshot(struct cri_capture *cap, struct cri_err *err)
 {
 	struct cri_err why = { 0 };
 	uint32_t i;
 	int ret;
+
+	if (!cri_user_headroom(cap)) {
+		cri_capture_logf(cap, "too little memory for a snapshot: "
+				      "writing while it stands");
+		cap->held_write = true;
+		return 0;
+	}
 
 	for (i = 0; i < cap->n_procs; i++) {
 		struct cri_cproc *p = cap->procs[i];
@@ -185,20 +211,73 @@ int cri_user_snapshot(struct cri_capture *cap, struct cri_err *err)
 				       why.text[0] ? why.text : "snapshot");
 			return cri_procs_blame(p, ret, err);
 		}
+		note_reaper(cap, p);
 	}
 	return 0;
+}
+
+static void end_snapshot(pid_t b)
+{
+	int status;
+
+	kill(b, SIGKILL);
+	while (cri_user_wait(b, &status, 5000) == 0 && WIFSTOPPED(status))
+		continue;
+}
+
+/* This must be done even when the tool has gone. */
+static bool never(struct cri_capture *cap)
+{
+	(void)cap;
+	return false;
+}
+
+/*
+ * B's parent is a subreaper of the program: stop that process, end B, let it
+ * reap B by an injected wait4(), take back the SIGCHLD, go on.
+ */
+static void end_unseen(struct cri_capture *cap, pid_t reaper, pid_t b)
+{
+	struct cri_capture sub = *cap;
+	uint32_t ops = CB_REAP;
+	int32_t value = b;
+
+	sub.scope = CR_EXT_SCOPE_PROC;
+	sub.target = reaper;
+	sub.procs = NULL;
+	sub.n_procs = sub.cap_procs = sub.n_threads = 0;
+	sub.by_pid = sub.by_inner = (struct cri_idmap){ 0 };
+	sub.frozen = false;
+	sub.set = NULL;
+	sub.orphaned = never;
+	sub.deadline = 0;
+	if (cri_user_freeze(&sub, NULL) == 0 && !sub.procs[0]->zombie &&
+	    cri_user_blob_in(sub.procs[0], NULL) == 0 &&
+	    cri_user_poke(reaper,
+			  uproc(sub.procs[0])->area + CB_AREA +
+				  offsetof(struct cb_area, thread),
+			  &value, sizeof(value)) == 0) {
+		if (uproc(sub.procs[0])->status.shd_pnd & 1UL << (SIGCHLD - 1))
+			ops |= CB_KEEP_CHLD;
+		end_snapshot(b);
+		(void)cri_user_blob_run(sub.procs[0], &sub.procs[0]->threads[0],
+					ops, NULL, NULL);
+	} else {
+		end_snapshot(b);
+	}
+	(void)cri_user_thaw(&sub, NULL);
+	cri_procs_clear(&sub);
 }
 
 void cri_user_snapshot_drop(struct cri_capture *cap)
 {
 	uint32_t i;
-	int status;
 
 	for (i = 0; i < cap->n_procs; i++) {
 		struct uproc *u = uproc(cap->procs[i]);
 
 		cri_user_pages_close(cap->procs[i]);
-		if (u && u->snap)
+		if (u && u->snap && !u->reaped_by)
 			kill(u->snap, SIGKILL);
 	}
 	for (i = 0; i < cap->n_procs; i++) {
@@ -206,9 +285,10 @@ void cri_user_snapshot_drop(struct cri_capture *cap)
 
 		if (!u || !u->snap)
 			continue;
-		while (cri_user_wait(u->snap, &status, 5000) == 0 &&
-		       WIFSTOPPED(status))
-			continue;
+		if (u->reaped_by)
+			end_unseen(cap, u->reaped_by, u->snap);
+		else
+			end_snapshot(u->snap);
 		u->snap = 0;
 	}
 }

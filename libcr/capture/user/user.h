@@ -62,9 +62,10 @@ struct uproc {
 	bool told;
 	struct cb_process tell;
 	pid_t snap; /* B, 0 none */
+	bool seccomp_off; /* filters suspended while we work */
+	pid_t reaped_by; /* in the tree: will get B's zombie, 0 nobody */
 	int pagemap; /* open, 0 none */
 	pid_t pagemap_of;
-	bool reaper; /* child subreaper: will get B's zombie */
 	uint64_t blocked; /* signals blocked by any thread */
 	struct cri_pstatus status;
 };
@@ -107,6 +108,13 @@ int cri_user_blob_run(struct cri_cproc *p, struct cri_cthread *t, uint32_t ops,
 int cri_user_peek(pid_t pid, uint64_t addr, void *to, size_t len);
 int cri_user_poke(pid_t pid, uint64_t addr, const void *from, size_t len);
 
+/* --- seccomp.c --- */
+/* May it be captured under its filters?  Says so before it is touched. */
+int cri_user_seccomp(struct cri_capture *cap, struct cri_cproc *p,
+		     struct cri_err *err);
+int cri_user_filters(struct cri_capture *cap, struct cri_cproc *p,
+		     struct cri_rec_task *rec, struct cri_err *err);
+
 /* --- sleep.c --- */
 /* Before the stop: note every blocked thread with a time-out. */
 void cri_user_observe(struct cri_capture *cap);
@@ -128,6 +136,8 @@ int cri_user_pending(struct cri_recset *set, pid_t tid, bool shared,
 		     struct cri_err *err);
 int cri_user_snapshot(struct cri_capture *cap, struct cri_err *err);
 void cri_user_snapshot_drop(struct cri_capture *cap);
+/* Is there memory to spare for a copy of all private pages? */
+bool cri_user_headroom(struct cri_capture *cap);
 int cri_user_pages(struct cri_capture *cap, struct cri_cproc *p,
 		   const struct cri_vma *vma,
 		   int (*emit)(void *arg, uint64_t start, uint64_t end),
