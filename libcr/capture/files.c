@@ -22,6 +22,7 @@
 #include "capture/files.h"
 #include "capture/proctext.h"
 #include "kind/kind.h"
+#include "kind/lock.h"
 #include "util/err.h"
 
 struct ref {
@@ -257,6 +258,9 @@ static int one_fd(struct cri_capture *cap, struct cri_cproc *proc, int num,
 		(void)cri_fdinfo_get(info->p, "flags", 8, &flags);
 		ret = identify(&p, proc->pid, num, &id, err);
 	}
+	if (!ret)
+		ret = cri_lock_capture(cap->set, proc->task_id, id,
+				       p.ofd != NULL, info->p);
 	close(p.fd);
 	if (ret)
 		return ret;

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "kind/kind.h"
+#include "kind/lock.h"
 #include "restore/restore.h"
 #include "image/crc32c.h"
 
@@ -272,7 +273,7 @@ int cri_restore_fill_objects(struct cri_restore *rs, struct cri_err *err)
 			return cri_fail(err, -ret, "cannot fill a %s again",
 					kind->name);
 	}
-	return 0;
+	return cri_lock_restore(rs, err);
 }
 
 int cri_restore_outside(struct cri_restore *rs, struct cri_err *err)

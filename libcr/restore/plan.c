@@ -126,14 +126,20 @@ static int descriptors(struct cri_restore *rs, struct cri_rtask *t,
 {
 	struct cri_rthread *th = t->threads;
 	uint32_t i;
+	int ret;
 
 	if (!cri_op_sys(rs, th, "closing descriptors", SYS_close_range, 0,
 			rs->fd_base - 1, 0, 0, 0, 0))
 		return -ENOMEM;
+	ret = cri_plan_late(rs, t);
+	if (ret)
+		return ret;
 	for (i = 0; i < t->files->n_fds; i++) {
 		const struct cri_fd *fd = &t->files->fds[i];
 		int from = -1;
 
+		if (cri_late_fd(rs, fd->ofd))
+			continue;
 		if (cri_recset_find(rs->set, CRI_REC_OFD, fd->ofd))
 			from = rs->ofd_fd[fd->ofd];
 		if (from < 0 || fd->fd >= (uint32_t)rs->fd_base)
@@ -147,7 +153,7 @@ static int descriptors(struct cri_restore *rs, struct cri_rtask *t,
 				0))
 			return -ENOMEM;
 	}
-	return 0;
+	return cri_plan_late_items(rs, t);
 }
 
 /* The number under which the task has the open file, -1 none. */

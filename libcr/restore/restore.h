@@ -163,6 +163,10 @@ int cri_plan_session(struct cri_restore *rs, struct cri_rtask *t);
 int cri_plan_group(struct cri_restore *rs, struct cri_rtask *t);
 int cri_plan_dead(struct cri_restore *rs, struct cri_rtask *t);
 int cri_plan_zombie(struct cri_restore *rs, struct cri_rtask *t);
+/* late.c: descriptors that each holder opens itself, and in epoll sets. */
+int cri_plan_late(struct cri_restore *rs, struct cri_rtask *t);
+int cri_plan_late_items(struct cri_restore *rs, struct cri_rtask *t);
+bool cri_late_fd(struct cri_restore *rs, uint32_t ofd);
 /* memory.c: one address space, as a difference to the parent's. */
 int cri_plan_memory(struct cri_restore *rs, struct cri_rtask *t,
 		    struct cri_err *err);
