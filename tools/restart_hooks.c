@@ -96,15 +96,13 @@ int relocate_parse(const char *arg, struct cr_ext_relocate *to)
 		arg++;
 		dest = unescape(&arg, '\0');
 	}
-	if (!dest || from[0] != '/' || dest[0] != '/')
-		goto out;
-	ret = 0;
-	if (!strcmp(from, dest))
-		goto out;
-	to->from = from;
-	to->to = dest;
-	return 1;
-out:
+	if (dest && from[0] == '/' && dest[0] == '/')
+		ret = strcmp(from, dest) != 0;
+	if (ret > 0) {
+		to->from = from;
+		to->to = dest;
+		return ret;
+	}
 	free(from);
 	free(dest);
 	return ret;
