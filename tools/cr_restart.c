@@ -193,8 +193,8 @@ static int find_in_dir(const char *dir, char *path, size_t size)
 	return n < 0 || (size_t)n >= size ? -ENAMETOOLONG : 0;
 }
 
-/* 0 or -errno, with a message for people. */
-static int open_image(struct request *r)
+/* 0 or -errno with the reason in text. */
+static int open_image(struct request *r, char *text, size_t size)
 {
 	char found[4096];
 	const char *path = r->path;
@@ -203,8 +203,8 @@ static int open_image(struct request *r)
 	if (r->fd >= 0) {
 		r->args.fd = (int)r->fd;
 		if (fcntl(r->args.fd, F_GETFD) < 0) {
-			message("descriptor %d: %s", r->args.fd,
-				strerror(errno));
+			snprintf(text, size, "descriptor %d: %s", r->args.fd,
+				 strerror(errno));
 			return -EBADF;
 		}
 		return 0;
@@ -212,10 +212,10 @@ static int open_image(struct request *r)
 	if (r->dir) {
 		ret = find_in_dir(r->dir, found, sizeof(found));
 		if (ret) {
-			message("%s: %s", r->dir,
-				ret == -ENOTUNIQ ?
-					"more than one context.* file" :
-					strerror(-ret));
+			snprintf(text, size, "%s: %s", r->dir,
+				 ret == -ENOTUNIQ ?
+					 "more than one context.* file" :
+					 strerror(-ret));
 			return ret;
 		}
 		path = found;
@@ -223,7 +223,8 @@ static int open_image(struct request *r)
 	r->args.fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 	if (r->args.fd < 0) {
 		ret = -errno;
-		message("cannot open %s: %s", path, strerror(errno));
+		snprintf(text, size, "cannot open %s: %s", path,
+			 strerror(errno));
 		return ret;
 	}
 	return 0;
@@ -236,7 +237,7 @@ static int fail(struct request *r, unsigned int hook, int status,
 static int fail(struct request *r, unsigned int hook, int status,
 		const char *fmt, ...)
 {
-	char text[512];
+	char text[4400];
 	va_list ap;
 	int ret;
 
@@ -371,7 +372,7 @@ static int usage(struct request *r, const struct opt_result *res,
 
 static int prepare(struct request *r)
 {
-	char text[256];
+	char text[4352];
 	int ret;
 
 	if (r->log_path) {
@@ -380,9 +381,9 @@ static int prepare(struct request *r)
 			return fail(r, HOOK_ARGS, EXIT_USAGE, "%s: %s",
 				    r->log_path, strerror(errno));
 	}
-	ret = open_image(r);
+	ret = open_image(r, text, sizeof(text));
 	if (ret)
-		return fail(r, HOOK_ARGS, EXIT_USAGE, "%s", "");
+		return fail(r, HOOK_ARGS, EXIT_USAGE, "%s", text);
 	ret = image_trusted(r->args.fd, text, sizeof(text));
 	if (ret)
 		return fail(r, HOOK_ENV, exit_status(ret),
