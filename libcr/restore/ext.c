@@ -16,16 +16,19 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "restore/ns.h"
+#include "restore/relay.h"
 #include "util/fault.h"
 
 struct cr_ext_restart {
 	struct cri_err err;
 	pid_t eldest; /* our child: the eldest itself or the init */
 	int sock; /* to the init, -1 without one */
+	struct cri_relay relay;
 };
 
 /* Room for the plan's descriptors and for memory that will be locked. */
@@ -135,7 +138,8 @@ static void fini(struct cri_restore *rs)
 }
 
 /* The namespace's init; never returns. */
-static void init_main(struct cri_restore *rs, int sock)
+static void init_main(struct cri_restore *rs, struct cri_relay *relay,
+		      int sock)
 {
 	struct cri_ns_report rep;
 
@@ -143,6 +147,8 @@ static void init_main(struct cri_restore *rs, int sock)
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	sock = fcntl(sock, F_DUPFD_CLOEXEC, 900);
 	rep.ret = cri_ns_enter(rs, &rep.err);
+	if (!rep.ret)
+		rep.ret = cri_relay_enter(relay, &rep.err);
 	if (!rep.ret)
 		rep.ret = rebuild(rs, &rep.err);
 	rep.eldest = rs->eldest;
@@ -154,20 +160,40 @@ static void init_main(struct cri_restore *rs, int sock)
 	_exit(0);
 }
 
+static int here(struct cri_restore *rs, struct cr_ext_restart *r)
+{
+	int ret;
+
+	ret = cri_relay_open(&r->relay, rs, &r->err);
+	if (ret)
+		return ret;
+	ret = cri_relay_stdio(&r->relay, &r->err);
+	if (!ret)
+		ret = rebuild(rs, &r->err);
+	cri_relay_stdio_back(&r->relay);
+	cri_relay_started(&r->relay);
+	r->eldest = rs->eldest;
+	return ret;
+}
+
 static int in_namespaces(struct cri_restore *rs, struct cr_ext_restart *r)
 {
 	struct cri_ns_report rep;
 	int pair[2], ret;
 	pid_t pid;
 
+	ret = cri_relay_open(&r->relay, rs, &r->err);
+	if (ret)
+		return ret;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair))
 		return cri_fail(&r->err, errno, "socketpair");
 	pid = cri_ns_fork(rs, &r->err);
 	if (pid == 0) {
 		close(pair[0]);
-		init_main(rs, pair[1]);
+		init_main(rs, &r->relay, pair[1]);
 	}
 	close(pair[1]);
+	cri_relay_started(&r->relay);
 	if (pid < 0) {
 		close(pair[0]);
 		return pid;
@@ -201,6 +227,7 @@ int cr_ext_restart_run(const struct cr_ext_restart_args *args,
 	if (!r)
 		return -ENOMEM;
 	r->sock = -1;
+	cri_relay_init(&r->relay);
 	memset(&rs, 0, sizeof(rs));
 	rs.args = args;
 	rs.area_fd = -1;
@@ -208,14 +235,11 @@ int cr_ext_restart_run(const struct cr_ext_restart_args *args,
 	ret = prepare(&rs, &r->err);
 	if (ret || args->flags & CR_EXT_CHECK_ONLY)
 		goto out;
-	if (rs.ns_flags) {
-		ret = in_namespaces(&rs, r);
-	} else {
-		ret = rebuild(&rs, &r->err);
-		r->eldest = rs.eldest;
-	}
+	ret = rs.ns_flags ? in_namespaces(&rs, r) : here(&rs, r);
 out:
 	fini(&rs);
+	if (ret)
+		cri_relay_fini(&r->relay);
 	return ret;
 }
 
@@ -230,6 +254,7 @@ int cr_ext_restart_wait(struct cr_ext_restart *r, int *status)
 	ssize_t n;
 
 	if (r->sock >= 0) {
+		cri_relay_until(&r->relay, r->sock);
 		do {
 			n = read(r->sock, status, sizeof(*status));
 		} while (n < 0 && errno == EINTR);
@@ -237,6 +262,12 @@ int cr_ext_restart_wait(struct cr_ext_restart *r, int *status)
 			return 0;
 		return cri_fail(&r->err, ECHILD,
 				"the namespace's init was killed");
+	}
+	if (r->relay.master >= 0) {
+		int pidfd = (int)syscall(SYS_pidfd_open, r->eldest, 0);
+
+		cri_relay_until(&r->relay, pidfd);
+		close(pidfd);
 	}
 	do {
 		pid = waitpid(r->eldest, status, 0);
@@ -260,6 +291,7 @@ void cr_ext_restart_close(struct cr_ext_restart *r)
 {
 	if (!r)
 		return;
+	cri_relay_fini(&r->relay);
 	if (r->sock >= 0)
 		close(r->sock);
 	free(r);

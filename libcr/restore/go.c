@@ -278,6 +278,9 @@ static int stages(struct cri_restore *rs, struct cri_err *err)
 	ret = cri_restore_outside(rs, err);
 	if (ret)
 		return ret;
+	ret = cri_restore_foreground(rs, err);
+	if (ret)
+		return ret;
 	cri_go_open(rs, CRI_STAGE_READY);
 	ret = cri_go_wait(rs, CRI_STAGE_IDS, rs->n_threads, err);
 	if (ret)

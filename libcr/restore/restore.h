@@ -195,6 +195,7 @@ int cri_vdso_patch(void *old, size_t old_size, const void *new,
 /* tty.c: controlling terminal and foreground group. */
 int cri_plan_tty(struct cri_restore *rs, struct cri_rtask *t,
 		 struct cri_err *err);
+int cri_restore_foreground(struct cri_restore *rs, struct cri_err *err);
 struct cri_rtask *cri_task_by_pid(struct cri_restore *rs, uint32_t pid);
 int cri_prog_new(struct cri_restore *rs, struct cri_rthread *th);
 int cri_prog_seal(struct cri_restore *rs, struct cri_rthread *th);

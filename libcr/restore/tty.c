@@ -6,8 +6,10 @@
 #include "config.h"
 
 #include <errno.h>
+#include <linux/sched.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #include "restore/restore.h"
 
@@ -24,6 +26,34 @@ static int tty_fd(struct cri_restore *rs, uint32_t tty)
 			return rs->ofd_fd[ofd->id];
 	}
 	return -1;
+}
+
+/*
+ * In a namespace the terminal of an outside session is the init's own; the
+ * group that was in its foreground is there again before anything runs.
+ */
+int cri_restore_foreground(struct cri_restore *rs, struct cri_err *err)
+{
+	struct cri_rec_tty *tty;
+	struct cri_rtask *group;
+	uint32_t i;
+	int fd;
+
+	if (!(rs->ns_flags & CLONE_NEWPID))
+		return 0;
+	cri_for_each(rs->set, CRI_REC_TTY, i, tty)
+	{
+		group = cri_task_by_pid(rs, tty->pgrp);
+		fd = tty_fd(rs, tty->id);
+		if (tty->kind != CRI_TTY_OUTSIDE || !group || fd < 0 ||
+		    !isatty(fd))
+			continue;
+		if (tcsetpgrp(fd, (pid_t)tty->pgrp) && errno != ENOTTY)
+			return cri_fail(err, errno,
+					"setting the foreground group %u",
+					tty->pgrp);
+	}
+	return 0;
 }
 
 int cri_plan_tty(struct cri_restore *rs, struct cri_rtask *t,
