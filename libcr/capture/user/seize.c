@@ -241,7 +241,12 @@ static int add_process(struct cri_capture *cap, pid_t pid,
 	ret = judge(cap, p, err);
 	if (ret == 0 && !p->zombie)
 		ret = seize_process(cap, p, err);
-	if (ret == -ESRCH || ret == 1) {
+	/* It dies at this moment: settle_dead() sees what becomes of it. */
+	if (ret == -ESRCH && !uproc(p)->status.tgid)
+		ret = 1;
+	else if (ret == -ESRCH)
+		ret = 0;
+	if (ret == 1) {
 		cri_procs_drop(cap, p);
 		return 0;
 	}
@@ -334,6 +339,18 @@ static int born(struct cri_capture *cap, struct cri_cproc *parent, pid_t tid,
 	return add_process(cap, st.tgid, &p, err);
 }
 
+/* A leader that has ended while its threads live tells its tracer nothing. */
+static bool is_zombie(pid_t tid)
+{
+	struct cri_text text = { 0 };
+	struct cri_pstat st;
+	bool yes = cri_text_proc(&text, tid, "stat") == 0 &&
+		   cri_pstat_parse(text.p, &st) == 0 && st.state == 'Z';
+
+	cri_text_fini(&text);
+	return yes;
+}
+
 static bool waits_for_vfork(pid_t tid)
 {
 	struct cri_text text = { 0 };
@@ -355,6 +372,10 @@ static int wait_thread(struct cri_capture *cap, struct cri_cproc *p,
 		ret = cri_user_wait(t->tid, status, VFORK_MS);
 		if (ret != -EAGAIN)
 			return ret;
+		if (t->leader && p->n_threads > 1 && is_zombie(t->tid)) {
+			p->leaderless = true;
+			return -ECHILD;
+		}
 		if (waits_for_vfork(t->tid))
 			return cri_fail(err, EAGAIN,
 					"thread %d waits for a vfork child",
@@ -368,7 +389,6 @@ static int wait_thread(struct cri_capture *cap, struct cri_cproc *p,
 					"thread %d does not stop (sleeps "
 					"uninterruptibly)",
 					t->tid);
-		(void)p;
 	}
 }
 
@@ -417,29 +437,57 @@ static int settle(struct cri_capture *cap, struct cri_cproc *p, uint32_t i,
 	return 0;
 }
 
-static void drop_gone(struct cri_capture *cap)
+static void drop_dead_threads(struct cri_capture *cap, struct cri_cproc *p)
 {
-	uint32_t i, k;
+	uint32_t k;
 
-	for (i = 0; i < cap->n_procs; i++) {
-		struct cri_cproc *p = cap->procs[i];
-
-		for (k = 0; k < p->n_threads;) {
-			if (uthread(&p->threads[k])->state == UT_GONE) {
-				cri_procs_drop_thread(p, k);
-				cap->n_threads--;
-			} else {
-				k++;
-			}
+	for (k = 0; k < p->n_threads;) {
+		if (uthread(&p->threads[k])->state == UT_GONE) {
+			cri_procs_drop_thread(p, k);
+			cap->n_threads--;
+		} else {
+			k++;
 		}
 	}
+}
+
+/* Is it a zombie that a process of ours has still to wait for? */
+static bool unreaped(struct cri_capture *cap, struct cri_cproc *p)
+{
+	struct cri_text text = { 0 };
+	struct cri_pstat st;
+	bool yes = cri_text_proc(&text, p->pid, "stat") == 0 &&
+		   cri_pstat_parse(text.p, &st) == 0 && st.state == 'Z' &&
+		   cri_procs_find(cap, st.ppid);
+
+	if (yes)
+		p->ppid = st.ppid;
+	cri_text_fini(&text);
+	return yes;
+}
+
+/*
+ * Now nothing moves any more: some have died since they were found, and some
+ * of the dead were waited for.
+ */
+static void settle_dead(struct cri_capture *cap)
+{
+	uint32_t i;
+
+	for (i = 0; i < cap->n_procs; i++)
+		drop_dead_threads(cap, cap->procs[i]);
 	for (i = 0; i < cap->n_procs;) {
 		struct cri_cproc *p = cap->procs[i];
 
-		if (!p->zombie && p->n_threads == 0)
-			cri_procs_drop(cap, p);
-		else
-			i++;
+		if (p->n_threads == 0) {
+			p->zombie = true;
+			p->leaderless = false;
+			if (!unreaped(cap, p)) {
+				cri_procs_drop(cap, p);
+				continue;
+			}
+		}
+		i++;
 	}
 }
 
@@ -460,7 +508,7 @@ static int stop_all(struct cri_capture *cap, struct cri_err *err)
 				return cri_procs_blame(cap->procs[i], ret, err);
 		}
 	}
-	drop_gone(cap);
+	settle_dead(cap);
 	return 0;
 }
 
