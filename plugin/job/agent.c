@@ -35,6 +35,7 @@ struct agent {
 	struct sj_crew crew;
 	char key_text[256];
 	char dir[PATH_MAX]; /* of the images under way */
+	char restart_path[PATH_MAX];
 	uint32_t step;
 	uint32_t tasks; /* of the whole step */
 	uint32_t local; /* of this node */
@@ -160,7 +161,7 @@ static int task_ready(const struct agent *a, const struct sj_tree *t)
 	mine[n] = '\0';
 	if (strstr(mine, "slurmstepd") || strstr(mine, "stasis-task"))
 		return 0;
-	if (!strstr(mine, "cr_restart"))
+	if (!sj_proc_runs(t->pid, a->restart_path))
 		return 1;
 	if (sj_fmt(path, sizeof(path), "%s/up.%u.%u", a->job.dir, a->step,
 		   t->image.task))
@@ -171,6 +172,7 @@ static int task_ready(const struct agent *a, const struct sj_tree *t)
 static int prepare(struct agent *a, const struct sj_msg *m,
 		   struct cri_err *err)
 {
+	struct sj_procs s;
 	struct sj_tree *t;
 
 	if (m->num[0] != a->job.epoch)
@@ -190,6 +192,12 @@ static int prepare(struct agent *a, const struct sj_msg *m,
 				 "step.%u.task.%u.img", a->step,
 				 t->image.task);
 	}
+	/* A restarted task is below its cr_restart. */
+	if (sj_procs_read(&s))
+		return cri_fail(err, EIO, "/proc cannot be read");
+	for (t = a->crew.tree; t < a->crew.tree + a->crew.n; t++)
+		t->root = sj_procs_eldest(&s, t->pid, a->restart_path);
+	sj_procs_free(&s);
 	return 0;
 }
 
@@ -204,8 +212,8 @@ static void drain(struct agent *a)
 		bytes = 0;
 		for (t = a->crew.tree; t < a->crew.tree + a->crew.n; t++)
 			if (!t->ended)
-				bytes += sj_proc_pipe_bytes(t->pid, 1) +
-					 sj_proc_pipe_bytes(t->pid, 2);
+				bytes += sj_proc_pipe_bytes(t->root, 1) +
+					 sj_proc_pipe_bytes(t->root, 2);
 		if (bytes)
 			usleep(2000);
 	} while (bytes && sj_now_ms() < end);
@@ -366,6 +374,8 @@ int main(int argc, char **argv)
 	a.step = step;
 	a.tasks = tasks;
 	if (sj_conf_load(&a.conf, NULL, &err) ||
+	    sj_fmt(a.restart_path, sizeof(a.restart_path), "%s/cr_restart",
+		   a.conf.bin_dir) ||
 	    sj_job_from_env(&a.job, &a.conf, &err) ||
 	    sj_fmt(a.job.dir, sizeof(a.job.dir), "%s", dir) ||
 	    sj_job_key(&a.job, a.key_text, sizeof(a.key_text)))

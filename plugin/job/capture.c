@@ -57,7 +57,7 @@ struct sj_tree *sj_crew_add(struct sj_crew *c)
 static int tree_fail(struct sj_tree *t, int ret, const char *what,
 		     struct cri_err *err)
 {
-	return cri_fail(err, -ret, "%s of process %d: %s", what, (int)t->pid,
+	return cri_fail(err, -ret, "%s of process %d: %s", what, (int)t->root,
 			t->capture ? cr_ext_message(t->capture) :
 				     strerror(-ret));
 }
@@ -69,7 +69,7 @@ static int tree_open(struct sj_tree *t, const pid_t *omit, uint32_t n_omit,
 	int ret;
 
 	a.scope = CR_EXT_SCOPE_TREE;
-	a.target = t->pid;
+	a.target = t->root;
 	a.flags = CR_EXT_HOLD | CR_EXT_SYNC;
 	a.timeout_ms = FREEZE_MS;
 	a.omit = omit;

@@ -15,7 +15,8 @@
 struct cr_ext_capture;
 
 struct sj_tree {
-	pid_t pid; /* root of the tree */
+	pid_t pid; /* what Slurm or we have started */
+	pid_t root; /* of the tree: pid, or what its cr_restart restored */
 	int ended; /* no process any more: image.status says how */
 	int held;
 	struct sj_image image;

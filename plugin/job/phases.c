@@ -112,10 +112,11 @@ static int muster(struct sj_worker *w)
 	t = sj_crew_add(&w->crew);
 	if (!t)
 		return -ENOMEM;
-	t->pid = w->child;
 	ret = sj_procs_read(&s);
 	if (ret)
 		return ret;
+	t->pid = w->child;
+	t->root = sj_procs_eldest(&s, w->child, w->restart_path);
 	for (i = 0; i < s.n && !ret; i++)
 		if (sj_procs_below(&s, s.p[i].pid, w->child) &&
 		    sj_proc_runs(s.p[i].pid, w->stub_path))

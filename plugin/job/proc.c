@@ -123,6 +123,32 @@ int sj_proc_runs(pid_t pid, const char *path)
 	       a.st_ino == b.st_ino;
 }
 
+static pid_t first_child(const struct sj_procs *s, pid_t pid)
+{
+	pid_t first = 0;
+	uint32_t i;
+
+	for (i = 0; i < s->n; i++)
+		if (s->p[i].ppid == pid && s->p[i].state != 'Z' &&
+		    (!first || s->p[i].pid < first))
+			first = s->p[i].pid;
+	return first;
+}
+
+pid_t sj_procs_eldest(const struct sj_procs *s, pid_t pid, const char *path)
+{
+	pid_t child = pid;
+	int depth;
+
+	/* cr_restart, and the init of a PID namespace that it may need. */
+	for (depth = 0; depth < 3 && sj_proc_runs(child, path); depth++) {
+		child = first_child(s, child);
+		if (!child)
+			return pid;
+	}
+	return child;
+}
+
 int sj_proc_pipe_bytes(pid_t pid, int fd)
 {
 	struct stat st;

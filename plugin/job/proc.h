@@ -28,6 +28,11 @@ void sj_procs_free(struct sj_procs *s);
 const struct sj_proc *sj_procs_find(const struct sj_procs *s, pid_t pid);
 /* Is pid root or below it? */
 int sj_procs_below(const struct sj_procs *s, pid_t pid, pid_t root);
+/*
+ * The eldest process of a restarted tree: the first below pid that does not
+ * run cr_restart (whose path is given); pid itself when it is none.
+ */
+pid_t sj_procs_eldest(const struct sj_procs *s, pid_t pid, const char *path);
 /* Does the process run this file? */
 int sj_proc_runs(pid_t pid, const char *path);
 /* Bytes in a pipe that is descriptor fd of the process; 0 when it is none. */

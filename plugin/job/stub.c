@@ -22,7 +22,7 @@
 #include "manifest.h"
 #include "util.h"
 
-extern char **environ;
+#define ENVIRON_BYTES (1u << 20)
 
 static volatile sig_atomic_t child;
 
@@ -67,20 +67,36 @@ static int finish(int status)
 	return 128 + sig;
 }
 
-/* Take over Slurm's and our variables from the epoch that runs now. */
+static const char *value_of(const char *text, const char *name)
+{
+	size_t n = strlen(name);
+
+	for (; *text; text += strlen(text) + 1)
+		if (!strncmp(text, name, n) && text[n] == '=')
+			return text + n + 1;
+	return "";
+}
+
+/*
+ * Take over Slurm's and our variables from the epoch that runs now, when the
+ * shell, and with it our own environment, comes from an earlier one.
+ */
 static void new_environment(const char *dir)
 {
+	const char *mine = getenv("SLURM_RESTART_COUNT");
 	char path[PATH_MAX];
 	char *text;
 	char *p;
 	char *eq;
 
-	text = malloc(1 << 20);
+	text = calloc(1, ENVIRON_BYTES);
 	if (!text || sj_fmt(path, sizeof(path), "%s/environ", dir))
 		return;
-	memset(text, 0, 1 << 20);
-	if (sj_read_file(path, text, 1 << 20))
+	if (sj_read_file(path, text, ENVIRON_BYTES) ||
+	    !strcmp(value_of(text, "SLURM_RESTART_COUNT"), mine ? mine : "")) {
+		free(text);
 		return;
+	}
 	for (p = text; *p; p += strlen(p) + 1) {
 		eq = strchr(p, '=');
 		if (!eq || (strncmp(p, "SLURM", 5) && strncmp(p, "STASIS", 6)))
@@ -137,10 +153,9 @@ static pid_t start(char **argv, const char *dir, int again)
 	if (pid)
 		return pid;
 	setpgid(0, 0);
-	if (again) {
-		new_environment(dir);
+	new_environment(dir);
+	if (again)
 		set_restore_of(dir, me);
-	}
 	setenv("STASIS_STUB", file, 1);
 	execv(argv[0], argv + 1);
 	fprintf(stderr, "stasis: %s: %s\n", argv[0], strerror(errno));

@@ -328,6 +328,9 @@ static int setup(struct sj_worker *w, struct cri_err *err)
 		ret = sj_fmt(w->stub_path, sizeof(w->stub_path),
 			     "%s/stasis-stub", w->conf.libexec_dir);
 	if (!ret)
+		ret = sj_fmt(w->restart_path, sizeof(w->restart_path),
+			     "%s/cr_restart", w->conf.bin_dir);
+	if (!ret)
 		ret = sj_link_listen(&w->listen_fd, &w->port);
 	if (!ret)
 		ret = sj_place_write(&w->job, w->port);

@@ -53,6 +53,7 @@ struct sj_worker {
 	struct sj_link_key key;
 	char key_text[256];
 	char stub_path[PATH_MAX];
+	char restart_path[PATH_MAX];
 	int listen_fd;
 	uint16_t port;
 	struct sj_peer **peer;
