@@ -6,7 +6,7 @@ gen.py TABLE PREPROCESSED-mpi.h LIBRARY OUT-DIR writes
   real.h     struct sm_real, one typed pointer for each function of the library
   real.c     the table that fills it after each dlopen
   wrap.c     the wrappers of all functions that are not written by hand
-  data.S     the library's public data objects, where programs copy them
+  data.c     the library's public data objects, where programs copy them
 A function that the table does not classify ends the build.
 """
 import re
@@ -254,13 +254,13 @@ def main():
         for name, size in objs:
             c.write('\t{ "%s", %d },\n' % (name, size))
         c.write('\t{ NULL, 0 },\n};\n')
-    with open(out + '/data.S', 'w') as s:
-        s.write(lic + '\t.section .bss\n')
+    with open(out + '/data.c', 'w') as s:
+        s.write(lic + '__asm__(".pushsection .bss\\n"\n')
         for name, size in objs:
-            s.write('\t.balign 64\n\t.globl %s\n\t.type %s, @object\n'
-                    '\t.size %s, %d\n%s:\n\t.zero %d\n'
+            s.write('\t".balign 64\\n.globl %s\\n.type %s, @object\\n"\n'
+                    '\t".size %s, %d\\n%s:\\n.zero %d\\n"\n'
                     % (name, name, name, size, name, size))
-        s.write('\t.section .note.GNU-stack,"",@progbits\n')
+        s.write('\t".popsection\\n");\n')
     with open(out + '/wrap.c', 'w') as c:
         c.write(lic + '#include "front.h"\n#include <stdlib.h>\n')
         for f in funcs:
