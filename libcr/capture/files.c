@@ -23,6 +23,7 @@
 #include "capture/proctext.h"
 #include "kind/kind.h"
 #include "kind/lock.h"
+#include "kind/sysv.h"
 #include "util/err.h"
 
 struct ref {
@@ -389,6 +390,8 @@ int cri_capture_files(struct cri_capture *cap, struct cri_err *err)
 		ret = link_kinds(cap, err);
 	if (!ret)
 		ret = cri_capture_shared_finish(cap, err);
+	if (!ret)
+		ret = cri_sysv_capture(cap, cap->set, err);
 	if (!ret)
 		terminals(cap);
 	return ret;

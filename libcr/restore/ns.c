@@ -26,6 +26,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "kind/sysv.h"
 #include "restore/ns.h"
 
 #define CAP_BIT(c) (1ull << (c))
@@ -78,6 +79,9 @@ int cri_ns_decide(struct cri_restore *rs, struct cri_err *err)
 	    (rs->ns_flags & CLONE_NEWUSER ||
 	     rs->cap_limit & CAP_BIT(CAP_SYS_ADMIN)))
 		rs->ns_flags |= CLONE_NEWTIME;
+	/* SysV objects are known by numbers that only their owner gives. */
+	if (rs->ns_flags & CLONE_NEWUSER && cri_sysv_any(rs->set))
+		rs->ns_flags |= CLONE_NEWIPC;
 	if (rs->ns_flags & CLONE_NEWUSER) {
 		rs->exe_allowed = true;
 		rs->set_ids = rs->set_groups = rs->drop_bounding = false;

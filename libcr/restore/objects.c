@@ -19,6 +19,7 @@
 
 #include "kind/kind.h"
 #include "kind/lock.h"
+#include "kind/sysv.h"
 #include "restore/restore.h"
 #include "image/crc32c.h"
 
@@ -273,7 +274,8 @@ int cri_restore_fill_objects(struct cri_restore *rs, struct cri_err *err)
 			return cri_fail(err, -ret, "cannot fill a %s again",
 					kind->name);
 	}
-	return cri_lock_restore(rs, err);
+	ret = cri_lock_restore(rs, err);
+	return ret ? ret : cri_sysv_restore(rs, err);
 }
 
 int cri_restore_outside(struct cri_restore *rs, struct cri_err *err)
@@ -295,7 +297,7 @@ int cri_restore_outside(struct cri_restore *rs, struct cri_err *err)
 			return cri_fail(err, -ret, "cannot finish a %s",
 					kind->name);
 	}
-	return 0;
+	return cri_sysv_outside(rs, err);
 }
 
 void cri_restore_objects_close(struct cri_restore *rs)

@@ -18,6 +18,9 @@
 #include <sys/inotify.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/msg.h>
+#include <sys/sem.h>
+#include <sys/shm.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -417,7 +420,56 @@ static int process_check(const int *fds)
 	return 0;
 }
 
+static int sysv_shm = -1, sysv_sem = -1, sysv_msg = -1;
+static char *sysv_at;
+
+struct sysv_msg {
+	long type;
+	char text[16];
+};
+
+static int sysv_setup(int *fds)
+{
+	struct sysv_msg a = { 3, "third" }, b = { 1, "first" };
+	unsigned short v[3] = { 4, 0, 9 };
+
+	(void)fds;
+	sysv_shm = shmget(IPC_PRIVATE, 20000, IPC_CREAT | 0600);
+	sysv_sem = semget(0x5a5a0000 | (getpid() & 0xffff), 3,
+			  IPC_CREAT | IPC_EXCL | 0600);
+	sysv_msg = msgget(IPC_PRIVATE, IPC_CREAT | 0600);
+	sysv_at = shmat(sysv_shm, NULL, 0);
+	CHECK(sysv_at != (void *)-1 && sysv_sem >= 0 && sysv_msg >= 0);
+	strcpy(sysv_at + 10000, "shared");
+	CHECK(semctl(sysv_sem, 0, SETALL, v) == 0);
+	CHECK(msgsnd(sysv_msg, &a, 5, 0) == 0 && msgsnd(sysv_msg, &b, 5, 0) == 0);
+	return 0;
+}
+
+static int sysv_check(const int *fds)
+{
+	struct sysv_msg m;
+	int fail = 0;
+
+	(void)fds;
+	fail |= strcmp(sysv_at + 10000, "shared") ? 1 : 0;
+	fail |= semctl(sysv_sem, 2, GETVAL) == 9 ? 0 : 2;
+	fail |= semget(0x5a5a0000 | (getpid() & 0xffff), 3, 0) == sysv_sem ?
+			0 : 4;
+	fail |= msgrcv(sysv_msg, &m, 16, 1, IPC_NOWAIT) == 5 &&
+				!memcmp(m.text, "first", 5) ? 0 : 8;
+	fail |= msgrcv(sysv_msg, &m, 16, 0, IPC_NOWAIT) == 5 && m.type == 3 ?
+			0 : 16;
+	shmctl(sysv_shm, IPC_RMID, NULL);
+	semctl(sysv_sem, 0, IPC_RMID);
+	msgctl(sysv_msg, IPC_RMID, NULL);
+	errno = fail;
+	CHECK(!fail);
+	return 0;
+}
+
 const struct kindcase kindcases[] = {
+	{ "sysv", sysv_setup, sysv_check, CASE_WHOLE },
 	{ "file", file_setup, file_check, 0 },
 	{ "unlinked", unlinked_setup, unlinked_check, 0 },
 	{ "special", special_setup, special_check, 0 },
