@@ -48,6 +48,8 @@ struct cb_thread {
 	int32_t policy; /* memory policy, -errno unknown */
 	int32_t tid;
 	int32_t affinity_len; /* bytes, or -errno */
+	int32_t nice;
+	int32_t reserved;
 	uint64_t nodes[CB_MAX_NODES];
 	uint64_t affinity[CB_MAX_CPUS];
 	uint32_t attr[14]; /* struct sched_attr, 56 bytes */

@@ -132,6 +132,8 @@ static void tell_thread(struct cb_thread *t)
 		  0);
 	t->affinity_len = (int32_t)ret;
 	SYS(SYS_sched_getattr, 0, t->attr, sizeof(t->attr), 0);
+	/* The attributes of a real-time thread leave its nice value out. */
+	t->nice = 20 - (int32_t)SYS(SYS_getpriority, 0, 0, 0, 0);
 	ret = SYS(SYS_get_mempolicy, &t->policy, t->nodes,
 		  sizeof(t->nodes) * 8, 0);
 	if (ret < 0)

@@ -39,11 +39,19 @@ struct cri_cproc {
 	bool owns_mm; /* first of those that share it */
 	struct cri_rec_task *task;
 	struct cri_rec_mm *mm; /* set for the owner */
+	uint64_t hide_start; /* mapping of the engine's own, no record */
+	uint64_t hide_end;
 	uint64_t private_bytes; /* private memory that is there */
 	int pidfd;
 	int proc_fd; /* /proc/PID directory */
 	void *engine;
 };
+
+/* A task id of it whose /proc files tell something (the leader may be dead). */
+static inline pid_t cri_live(const struct cri_cproc *p)
+{
+	return p->n_threads ? p->threads[0].tid : p->pid;
+}
 
 /* Pages of one address space that hold something worth saving. */
 struct cri_page_range {

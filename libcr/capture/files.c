@@ -254,10 +254,10 @@ static int one_fd(struct cri_capture *cap, struct cri_cproc *proc, int num,
 	p.fd = (int)syscall(SYS_pidfd_getfd, proc->pidfd, num, 0);
 	if (p.fd < 0)
 		return cri_fail(err, errno, "fd %d: %s", num, strerror(errno));
-	ret = look(&p, proc->pid, num, info, err);
+	ret = look(&p, cri_live(proc), num, info, err);
 	if (!ret) {
 		(void)cri_fdinfo_get(info->p, "flags", 8, &flags);
-		ret = identify(&p, proc->pid, num, &id, err);
+		ret = identify(&p, cri_live(proc), num, &id, err);
 	}
 	if (!ret)
 		ret = cri_lock_capture(cap->set, proc->task_id, id,
@@ -292,11 +292,13 @@ static int table(struct cri_capture *cap, struct cri_cproc *p,
 	if (!tab)
 		return -ENOMEM;
 	p->task->files = tab->id;
-	ret = cri_procs_fds(p->pid, &nums, &n, &room);
+	ret = cri_procs_fds(cri_live(p), &nums, &n, &room);
 	if (ret)
 		return cri_fail(err, -ret, "descriptors: %s", strerror(-ret));
 	qsort(nums, n, sizeof(*nums), fd_order);
-	p->pidfd = (int)syscall(SYS_pidfd_open, p->pid, 0);
+	/* A dead leader has no descriptors any more, its threads have. */
+	p->pidfd = (int)syscall(SYS_pidfd_open, cri_live(p),
+				p->leaderless ? O_EXCL : 0);
 	if (p->pidfd < 0)
 		ret = cri_fail(err, errno, "pidfd: %s", strerror(errno));
 	for (i = 0; !ret && i < n; i++)
@@ -315,7 +317,8 @@ static struct cri_cproc *same_table(struct cri_capture *cap,
 	struct cri_cproc *parent = cri_procs_find(cap, p->ppid);
 
 	if (!parent || parent->zombie || parent == p || !parent->task->files ||
-	    syscall(SYS_kcmp, p->pid, parent->pid, KCMP_FILES, 0, 0) != 0)
+	    syscall(SYS_kcmp, cri_live(p), cri_live(parent), KCMP_FILES, 0,
+		    0) != 0)
 		return NULL;
 	return parent;
 }

@@ -165,7 +165,8 @@ static int add_vma(struct walk *w, const struct cri_mapline *m,
 {
 	struct cri_vma *vma;
 
-	if (named(m, "[vsyscall]"))
+	if (named(m, "[vsyscall]") ||
+	    (m->start >= w->p->hide_start && m->end <= w->p->hide_end))
 		return 0;
 	vma = CRI_GROW(w->cap->set, w->mm->vmas, w->mm->n_vmas);
 	if (!vma)

@@ -137,7 +137,7 @@ struct rseq_cs {
 };
 
 /* Stopped inside a restartable sequence: abort it as the kernel would. */
-static void repair_rseq(pid_t pid, pid_t tid, struct uthread *u)
+static void repair_rseq(pid_t tid, struct uthread *u)
 {
 	struct rseq_cs cs;
 	uint64_t ptr, zero = 0;
@@ -146,13 +146,13 @@ static void repair_rseq(pid_t pid, pid_t tid, struct uthread *u)
 		   (void *)sizeof(u->rseq), &u->rseq) != sizeof(u->rseq) ||
 	    u->rseq.pointer == 0)
 		return;
-	if (cri_user_peek(pid, u->rseq.pointer + RSEQ_CS_OFFSET, &ptr,
+	if (cri_user_peek(tid, u->rseq.pointer + RSEQ_CS_OFFSET, &ptr,
 			  sizeof(ptr)) ||
-	    ptr == 0 || cri_user_peek(pid, ptr, &cs, sizeof(cs)))
+	    ptr == 0 || cri_user_peek(tid, ptr, &cs, sizeof(cs)))
 		return;
 	if (u->regs.rip - cs.start >= cs.len)
 		return;
-	if (cri_user_poke(pid, u->rseq.pointer + RSEQ_CS_OFFSET, &zero,
+	if (cri_user_poke(tid, u->rseq.pointer + RSEQ_CS_OFFSET, &zero,
 			  sizeof(zero)) == 0) {
 		u->regs.rip = cs.abort;
 		u->changed = true;
@@ -178,7 +178,7 @@ int cri_user_regs(struct cri_cproc *p, struct cri_cthread *t,
 		return cri_fail(err, -ret, "registers of thread %d: %s", t->tid,
 				strerror(-ret));
 	repair_call(u);
-	repair_rseq(p->pid, t->tid, u);
+	repair_rseq(t->tid, u);
 	cri_user_sleep(p, t);
 	if (u->changed) {
 		ret = set_regs(t->tid, &u->regs);
@@ -350,7 +350,7 @@ static int find_insn(struct cri_cproc *p, struct cri_cthread *t,
 	if (u->insn)
 		return 0;
 	if ((int64_t)uthread(t)->regs.orig_rax >= 0 &&
-	    is_syscall(p->pid, uthread(t)->regs.rip - 2)) {
+	    is_syscall(cri_live(p), uthread(t)->regs.rip - 2)) {
 		u->insn = uthread(t)->regs.rip - 2;
 		return 0;
 	}
@@ -364,10 +364,10 @@ static int find_insn(struct cri_cproc *p, struct cri_cthread *t,
 			if (!(m.prot & PROT_EXEC) || m.start >> 63)
 				continue;
 			if (pass == 0 && vdso && vdso_insn() &&
-			    is_syscall(p->pid, m.start + vdso_insn()))
+			    is_syscall(cri_live(p), m.start + vdso_insn()))
 				u->insn = m.start + vdso_insn();
 			else if (pass == 1)
-				u->insn = search_insn(p->pid, m.start, m.end);
+				u->insn = search_insn(cri_live(p), m.start, m.end);
 		}
 	}
 	cri_text_fini(&text);
@@ -429,7 +429,9 @@ int cri_user_blob_in(struct cri_cproc *p, struct cri_err *err)
 				strerror((int)-at));
 	u->area = (uint64_t)at;
 	u->area_size = CB_SIZE;
-	ret = cri_user_poke(p->pid, u->area, cri_capture_blob,
+	p->hide_start = u->area;
+	p->hide_end = u->area + CB_SIZE;
+	ret = cri_user_poke(cri_live(p), u->area, cri_capture_blob,
 			    sizeof(cri_capture_blob));
 	if (ret)
 		return cri_fail(err, -ret, "blob: %s", strerror(-ret));
@@ -488,7 +490,7 @@ static bool is_done(struct cri_cproc *p)
 {
 	uint32_t done = 0;
 
-	return cri_user_peek(p->pid, uproc(p)->area + CB_AREA +
+	return cri_user_peek(cri_live(p), uproc(p)->area + CB_AREA +
 			     offsetof(struct cb_area, done), &done, 4) == 0 &&
 	       done == 1;
 }
@@ -536,7 +538,7 @@ int cri_user_blob_run(struct cri_cproc *p, struct cri_cthread *t, uint32_t ops,
 	int ret;
 
 	fill_head(p, t, ops, &head);
-	ret = cri_user_poke(p->pid, u->area + CB_AREA, &head,
+	ret = cri_user_poke(cri_live(p), u->area + CB_AREA, &head,
 			    offsetof(struct cb_area, thread));
 	if (ret)
 		return cri_fail(err, -ret, "blob: %s", strerror(-ret));

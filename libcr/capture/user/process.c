@@ -92,7 +92,7 @@ static int tell(struct cri_cproc *p, struct cri_rec_task *rec,
 		u->tell.n_timers = (int32_t)rec->n_ptimers;
 		for (i = 0; i < rec->n_ptimers; i++)
 			u->tell.timers[i].id = (int32_t)rec->ptimers[i].timer;
-		ret = cri_user_poke(p->pid,
+		ret = cri_user_poke(cri_live(p),
 				    base + offsetof(struct cb_area, process),
 				    &u->tell, sizeof(u->tell));
 	}
@@ -102,10 +102,10 @@ static int tell(struct cri_cproc *p, struct cri_rec_task *rec,
 				NULL, err);
 	if (ret)
 		return ret;
-	ret = cri_user_peek(p->pid, base + offsetof(struct cb_area, thread),
+	ret = cri_user_peek(cri_live(p), base + offsetof(struct cb_area, thread),
 			    &t->tell, sizeof(t->tell));
 	if (!ret)
-		ret = cri_user_peek(p->pid,
+		ret = cri_user_peek(cri_live(p),
 				    base + offsetof(struct cb_area, process),
 				    &u->tell, sizeof(u->tell));
 	if (ret)

@@ -213,8 +213,10 @@ static int judge(struct cri_capture *cap, struct cri_cproc *p,
 				"is traced by process %d (a debugger?)",
 				u->status.tracer);
 	}
-	if (!u->status.has_mm)
+	if (!u->status.has_mm && (p->pid == 2 || p->ppid == 2))
 		return cri_fail(err, EPERM, "is a kernel thread");
+	if (!u->status.has_mm)
+		return -ESRCH; /* on its way out */
 	if (u->status.ns_depth !=
 	    (cap->n_procs ? uproc(cap->procs[0])->status.ns_depth : 0))
 		return cri_fail(err, ENOTSUP,

@@ -178,7 +178,7 @@ static int64_t given(struct cri_cproc *p, const struct user_regs_struct *r)
 	default:
 		return -1;
 	}
-	if (!where || cri_user_peek(p->pid, where, &ts, sizeof(ts)) ||
+	if (!where || cri_user_peek(cri_live(p), where, &ts, sizeof(ts)) ||
 	    ts.tv_sec < 0 || ts.tv_sec > INT32_MAX)
 		return -1;
 	return ts.tv_sec * 1000000000LL + ts.tv_nsec;
@@ -247,7 +247,7 @@ static void shorten(struct cri_cproc *p, struct uthread *u, int64_t left)
 	default:
 		return;
 	}
-	if (cri_user_poke(p->pid, at, &ts, sizeof(ts)) == 0) {
+	if (cri_user_poke(cri_live(p), at, &ts, sizeof(ts)) == 0) {
 		*arg = at;
 		u->changed = true;
 	}
@@ -273,7 +273,7 @@ void cri_user_sleep(struct cri_cproc *p, struct cri_cthread *t)
 	if (ax == RESTARTBLOCK && rest_place(r)) {
 		struct timespec ts;
 
-		if (cri_user_peek(p->pid, rest_place(r), &ts, sizeof(ts)) == 0)
+		if (cri_user_peek(cri_live(p), rest_place(r), &ts, sizeof(ts)) == 0)
 			u->sleep.left = ts.tv_sec * 1000000000LL + ts.tv_nsec;
 		return;
 	}

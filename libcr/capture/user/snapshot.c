@@ -128,12 +128,12 @@ static int put_ranges(struct cri_cproc *p, struct cri_err *err)
 	/* Rather keep some mapped than fail: it is only politeness. */
 	if (n > room)
 		n = (uint32_t)room;
-	ret = cri_user_poke(p->pid, at, r, n * sizeof(*r));
+	ret = cri_user_poke(cri_live(p), at, r, n * sizeof(*r));
 	free(r);
 	if (!n)
 		ret = 0;
 	if (!ret)
-		ret = cri_user_poke(p->pid,
+		ret = cri_user_poke(cri_live(p),
 				    uproc(p)->area + CB_AREA +
 					    offsetof(struct cb_area, ranges),
 				    &n, sizeof(n));
@@ -153,7 +153,7 @@ static int clone_one(struct cri_cproc *p, struct cri_err *err)
 					on_event, err);
 	if (ret)
 		return ret;
-	ret = cri_user_peek(p->pid, uproc(p)->area + CB_AREA, &a,
+	ret = cri_user_peek(cri_live(p), uproc(p)->area + CB_AREA, &a,
 			    offsetof(struct cb_area, thread));
 	if (ret)
 		return cri_fail(err, -ret, "blob's answer: %s",

@@ -89,7 +89,7 @@ static int fill_told(struct cri_recset *set, struct cri_cthread *t,
 	rec->keepcaps = c->keepcaps > 0;
 	rec->sched_policy = c->attr[1];
 	rec->sched_flags = c->attr[2];
-	rec->nice = (int32_t)c->attr[4];
+	rec->nice = c->nice;
 	rec->sched_prio = c->attr[5];
 	memcpy(&rec->sched_runtime, &c->attr[6], 8);
 	memcpy(&rec->sched_deadline, &c->attr[8], 8);
@@ -125,7 +125,7 @@ static int tell(struct cri_cproc *p, struct cri_cthread *t, struct cri_err *err)
 		ret = cri_user_blob_run(p, t, CB_THREAD, NULL, err);
 	if (ret)
 		return ret;
-	ret = cri_user_peek(p->pid,
+	ret = cri_user_peek(cri_live(p),
 			    uproc(p)->area + CB_AREA +
 				    offsetof(struct cb_area, thread),
 			    &u->tell, sizeof(u->tell));
