@@ -23,6 +23,7 @@
 #define CB_PROCESS 0x2u
 #define CB_SNAPSHOT 0x4u
 #define CB_REAP 0x8u /* wait4 for the pid at .thread, nothing else */
+#define CB_POLICY 0x20u /* of .ranges mappings: struct cb_policy */
 #define CB_KEEP_CHLD 0x10u /* a SIGCHLD was pending before: leave it */
 
 #define CB_MAX_TIMERS 64
@@ -83,9 +84,17 @@ struct cb_process {
 	struct cb_timer timers[CB_MAX_TIMERS];
 };
 
+/* A mapping to drop in B. */
 struct cb_range {
 	uint64_t start;
 	uint64_t len;
+};
+
+#define CB_POLICY_WORDS 2 /* 128 nodes */
+struct cb_policy {
+	uint64_t addr; /* in */
+	int64_t mode; /* MPOL_* with flags, -errno unknown */
+	uint64_t nodes[CB_POLICY_WORDS];
 };
 
 struct cb_area {
@@ -98,7 +107,7 @@ struct cb_area {
 	int32_t helper; /* CB_SNAPSHOT: pid of A, -errno */
 	int32_t child; /* pid of B, -errno */
 	int32_t reaped;
-	uint32_t ranges; /* to unmap in B */
+	uint32_t ranges; /* in the list behind this struct */
 	struct cb_regs regs;
 	struct cb_thread thread;
 	struct cb_process process;

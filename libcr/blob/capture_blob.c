@@ -28,6 +28,7 @@
 #define MEMBARRIER_REGISTRATIONS (1 << 9)
 #define UNSHARE_FDS 2 /* CLOSE_RANGE_UNSHARE */
 #define SIG_SETMASK_ 2
+#define OF_ADDRESS 2 /* MPOL_F_ADDR */
 #define WALL 0x40000000
 
 static inline long sys6(long nr, long a, long b, long c, long d, long e, long f)
@@ -266,6 +267,21 @@ static void reap(struct cb_area *a)
 		SYS(SYS_rt_sigtimedwait, &chld, 0, now, 8);
 }
 
+static void tell_policies(struct cb_area *a)
+{
+	struct cb_policy *p = (struct cb_policy *)(a + 1);
+	uint32_t i;
+
+	for (i = 0; i < a->ranges; i++) {
+		int32_t mode = 0;
+		long ret = sys6(SYS_get_mempolicy, (long)&mode,
+				(long)p[i].nodes, CB_POLICY_WORDS * 64,
+				(long)p[i].addr, OF_ADDRESS, 0);
+
+		p[i].mode = ret < 0 ? ret : mode;
+	}
+}
+
 void cb_run(struct cb_area *a)
 {
 	if (a->ops & CB_REAP)
@@ -274,6 +290,8 @@ void cb_run(struct cb_area *a)
 		tell_thread(&a->thread);
 	if (a->ops & CB_PROCESS)
 		tell_process(&a->process);
+	if (a->ops & CB_POLICY)
+		tell_policies(a);
 	if (a->ops & CB_SNAPSHOT)
 		snapshot(a);
 	a->done = 1;

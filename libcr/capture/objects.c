@@ -366,6 +366,33 @@ static int nameless(struct cri_capture *cap, char *path, dev_t dev, ino_t ino,
 	return cri_capture_inode_put(cap, CRI_REC_FILE, dev, ino, f->id);
 }
 
+/* A named file in /dev/shm is memory: its content travels too. */
+static int shm_file(struct cri_capture *cap, struct cri_vma *v,
+		    const char *path, const struct stat *st,
+		    struct cri_cproc *p, struct cri_err *err)
+{
+	struct cri_shared *s = shared_find(cap, st->st_dev, st->st_ino);
+	struct cri_rec_file *f;
+	uint32_t id;
+	int ret;
+
+	if (!s) {
+		ret = cri_capture_file(cap, p, path, st, &id, err);
+		if (ret)
+			return ret;
+		f = cri_recset_find(cap->set, CRI_REC_FILE, id);
+		f->flags |= CRI_FILE_SHM;
+		f->content = cri_recset_object(cap->set);
+		s = shared_add(cap, CRI_REC_FILE, f, f->content, st->st_dev,
+			       st->st_ino);
+		if (!s)
+			return -ENOMEM;
+	}
+	v->kind = CRI_VMA_FILE;
+	v->obj = ((struct cri_rec_file *)s->rec)->id;
+	return shared_map(s, p, v);
+}
+
 static int shared_mapping(struct cri_capture *cap, struct cri_cproc *p,
 			  struct cri_vma *v, char *path, dev_t dev, ino_t ino)
 {
@@ -424,6 +451,8 @@ int cri_capture_mapping(struct cri_capture *cap, struct cri_cproc *p,
 	    !(S_ISCHR(st.st_mode) && strcmp(path, "/dev/zero") == 0))
 		return cri_fail(err, ENOTSUP,
 				"maps the device %.150s (not supported)", path);
+	if (strncmp(path, "/dev/shm/", 9) == 0 && S_ISREG(st.st_mode))
+		return shm_file(cap, v, path, &st, p, err);
 	ret = cri_capture_file(cap, p, path, &st, &id, err);
 	if (ret)
 		return ret;

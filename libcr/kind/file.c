@@ -266,8 +266,8 @@ static int ghost_dir(const struct cri_rec_ofd *ofd, int *fd,
 }
 
 /* A named file in memory that this machine does not have. */
-static int make_shm(struct cri_restore *rs, const struct cri_rec_file *f,
-		    const char *path, struct cri_err *err)
+int cri_restore_shm_file(struct cri_restore *rs, const struct cri_rec_file *f,
+			 const char *path, struct cri_err *err)
 {
 	int fd, ret;
 
@@ -295,7 +295,7 @@ static int open_named(struct cri_restore *rs, const struct cri_rec_file *f,
 	if (!S_ISDIR(f->mode))
 		flags &= ~(uint32_t)O_TMPFILE;
 	if (f->flags & CRI_FILE_SHM) {
-		ret = make_shm(rs, f, path, err);
+		ret = cri_restore_shm_file(rs, f, path, err);
 		if (ret)
 			return ret;
 	}

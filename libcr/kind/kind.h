@@ -152,6 +152,9 @@ int cri_restore_place(struct cri_restore *rs, uint32_t ofd, int fd);
 void **cri_restore_slot(struct cri_restore *rs);
 /* First number above all that the program uses. */
 int cri_restore_base(const struct cri_restore *rs);
+/* Make a named file of /dev/shm again where it is gone. */
+int cri_restore_shm_file(struct cri_restore *rs, const struct cri_rec_file *f,
+			 const char *path, struct cri_err *err);
 void cri_restore_log(struct cri_restore *rs, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 

@@ -386,6 +386,11 @@ int cri_restore_map_fd(struct cri_restore *rs, uint32_t file, bool write,
 		return 0;
 	}
 	path = cri_restore_path(rs, f->path);
+	if (f->flags & CRI_FILE_SHM) {
+		ret = cri_restore_shm_file(rs, f, path, err);
+		if (ret)
+			return ret;
+	}
 	new = open(path, (write ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NOCTTY |
 				 O_NONBLOCK);
 	if (new < 0)

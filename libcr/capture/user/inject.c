@@ -465,6 +465,7 @@ static void fill_head(struct cri_cproc *p, struct cri_cthread *t, uint32_t ops,
 	a->sigmask = uthread(t)->sigmask;
 	a->end_signal = (uint64_t)uproc(p)->end_signal;
 	a->ops = ops;
+	a->ranges = uproc(p)->ranges;
 	a->regs = (struct cb_regs){
 		.r15 = r->r15, .r14 = r->r14, .r13 = r->r13, .r12 = r->r12,
 		.rbp = r->rbp, .rbx = r->rbx, .r11 = r->r11, .r10 = r->r10,

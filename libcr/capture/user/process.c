@@ -17,6 +17,14 @@
 
 #include "util/err.h"
 
+/* The kernel lists the newest first; ids can only be made upwards. */
+static int by_id(const void *a, const void *b)
+{
+	const struct cri_ptimer *x = a, *y = b;
+
+	return x->timer < y->timer ? -1 : x->timer > y->timer;
+}
+
 /* Ids, clocks and ways of the POSIX timers, from /proc/PID/timers. */
 static int list_timers(struct cri_recset *set, pid_t pid,
 		       struct cri_rec_task *rec)
@@ -62,6 +70,9 @@ static int list_timers(struct cri_recset *set, pid_t pid,
 			t->clock = (uint32_t)a;
 		}
 	}
+	if (rec->n_ptimers > 1)
+		qsort(rec->ptimers, rec->n_ptimers, sizeof(*rec->ptimers),
+		      by_id);
 out:
 	cri_text_fini(&text);
 	return ret;
@@ -133,6 +144,9 @@ static int fill_timers(struct cri_recset *set, const struct cb_process *c,
 		it->which = i;
 		it->interval = nanos(v[0], v[1] * 1000);
 		it->value = nanos(v[2], v[3] * 1000);
+		/* Just expired: its signal is pending, then it goes on. */
+		if (i == 0 && it->interval && !it->value)
+			it->value = 1000;
 	}
 	for (i = 0; i < rec->n_ptimers && i < CB_MAX_TIMERS; i++) {
 		const struct cb_timer *v = &c->timers[i];
@@ -242,14 +256,58 @@ int cri_user_process(struct cri_capture *cap, struct cri_cproc *p,
 	return 0;
 }
 
+#define POLICY_BATCH 512u /* what fits behind the area */
+
+/* Ask for the policy at the start of n mappings from vmas[first] on. */
+static int policies(struct cri_recset *set, struct cri_cproc *p,
+		    struct cri_rec_mm *rec, uint32_t first, uint32_t n,
+		    struct cri_err *err)
+{
+	struct cb_policy *list = calloc(n, sizeof(*list));
+	uint64_t area = uproc(p)->area + CB_AREA;
+	uint32_t i, k, len;
+	int ret;
+
+	if (!list)
+		return -ENOMEM;
+	for (i = 0; i < n; i++)
+		list[i].addr = rec->vmas[first + i].start;
+	ret = cri_user_poke(cri_live(p), area + sizeof(struct cb_area), list,
+			    n * sizeof(*list));
+	uproc(p)->ranges = n;
+	if (!ret)
+		ret = cri_user_blob_run(p, &p->threads[0], CB_POLICY, NULL,
+					err);
+	if (!ret)
+		ret = cri_user_peek(cri_live(p), area + sizeof(struct cb_area),
+				    list, n * sizeof(*list));
+	for (i = 0; !ret && i < n; i++) {
+		if (list[i].mode <= 0)
+			continue;
+		rec->vmas[first + i].policy = (uint32_t)list[i].mode;
+		for (k = 0, len = 0; k < CB_POLICY_WORDS; k++)
+			if (list[i].nodes[k])
+				len = (k + 1) * 8;
+		ret = cri_recset_bytes(set, &rec->vmas[first + i].nodes,
+				       list[i].nodes, len);
+	}
+	free(list);
+	return ret;
+}
+
 int cri_user_memory(struct cri_capture *cap, struct cri_cproc *p,
 		    struct cri_rec_mm *rec, struct cri_err *err)
 {
 	const struct cb_process *c = &uproc(p)->tell;
+	uint32_t i, n;
+	int ret = 0;
 
-	(void)cap;
-	(void)err;
 	rec->brk = c->brk;
 	rec->membarrier = c->membarrier > 0 ? (uint32_t)c->membarrier : 0;
-	return 0;
+	for (i = 0; !ret && i < rec->n_vmas; i += n) {
+		n = rec->n_vmas - i;
+		n = n < POLICY_BATCH ? n : POLICY_BATCH;
+		ret = policies(cap->set, p, rec, i, n, err);
+	}
+	return ret;
 }

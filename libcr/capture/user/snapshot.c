@@ -132,11 +132,7 @@ static int put_ranges(struct cri_cproc *p, struct cri_err *err)
 	free(r);
 	if (!n)
 		ret = 0;
-	if (!ret)
-		ret = cri_user_poke(cri_live(p),
-				    uproc(p)->area + CB_AREA +
-					    offsetof(struct cb_area, ranges),
-				    &n, sizeof(n));
+	uproc(p)->ranges = n;
 	return ret ? cri_fail(err, -ret, "blob: %s", strerror(-ret)) : 0;
 }
 

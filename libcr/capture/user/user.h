@@ -62,6 +62,7 @@ struct uproc {
 	bool told;
 	struct cb_process tell;
 	pid_t snap; /* B, 0 none */
+	uint32_t ranges; /* in the list behind the area, for the next run */
 	bool seccomp_off; /* filters suspended while we work */
 	pid_t reaped_by; /* in the tree: will get B's zombie, 0 nobody */
 	int pagemap; /* open, 0 none */
