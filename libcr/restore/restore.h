@@ -176,6 +176,8 @@ int cri_plan_environ(struct cri_restore *rs, struct cri_rtask *t,
 /* threads.c: what a thread sets for itself. */
 int cri_plan_thread(struct cri_restore *rs, struct cri_rthread *th,
 		    struct cri_err *err);
+/* Has it seccomp filters that are to be installed (and suspended)? */
+bool cri_task_filtered(const struct cri_rec_task *rec);
 int cri_plan_last(struct cri_restore *rs, struct cri_rthread *th,
 		  struct cri_err *err);
 /* vdso.c: ours is moved to where the program's was. */

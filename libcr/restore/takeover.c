@@ -25,7 +25,7 @@
 #include "util/fault.h"
 
 #define ERESTART_RESTARTBLOCK 516
-#define OPTIONS (PTRACE_O_EXITKILL | PTRACE_O_TRACESYSGOOD)
+#define OPTIONS (unsigned long)(PTRACE_O_EXITKILL | PTRACE_O_TRACESYSGOOD)
 #define XSTATE_MAX 65536
 #define XSTATE_BV 512 /* offset of the xsave header */
 
@@ -39,13 +39,17 @@ static int trouble(const struct cri_rthread *th, int code, const char *what,
 
 int cri_takeover_seize(struct cri_restore *rs, struct cri_err *err)
 {
+	unsigned long options;
 	uint32_t i;
 
 	for (i = 0; i < rs->n_threads; i++) {
 		struct cri_rthread *th = &rs->threads[i];
 
 		th->tid = (pid_t)th->prog->pid;
-		if (ptrace(PTRACE_SEIZE, th->tid, NULL, (void *)OPTIONS))
+		options = OPTIONS;
+		if (cri_task_filtered(th->task->rec))
+			options |= PTRACE_O_SUSPEND_SECCOMP;
+		if (ptrace(PTRACE_SEIZE, th->tid, NULL, (void *)options))
 			return trouble(th, errno, "cannot be traced", err);
 		th->seized = true;
 	}

@@ -9,6 +9,8 @@
 
 #include <errno.h>
 #include <linux/capability.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
@@ -262,6 +264,49 @@ static int capabilities(struct cri_restore *rs, struct cri_rthread *th)
 	return 0;
 }
 
+/*
+ * While privileges are still there to install them; the tracer suspends them
+ * until it lets the thread go (takeover.c).
+ */
+static int seccomp(struct cri_restore *rs, struct cri_rthread *th)
+{
+	const struct cri_rec_task *rec = th->task->rec;
+	struct sock_fprog prog;
+	uint32_t i;
+	void *p;
+
+	if (!cri_task_filtered(rec))
+		return 0;
+	if (rec->seccomp == SECCOMP_MODE_STRICT)
+		return cri_op_sys(rs, th, "entering strict seccomp",
+				  SYS_seccomp, SECCOMP_SET_MODE_STRICT, 0, 0,
+				  0, 0, 0) ?
+			       0 :
+			       -ENOMEM;
+	for (i = 0; i < rec->n_filters; i++) {
+		const struct cri_bytes *code = &rec->filters[i].data;
+
+		if (code->len % sizeof(struct sock_filter) ||
+		    code->len / sizeof(struct sock_filter) > BPF_MAXINSNS)
+			return -EBADMSG;
+		prog.len = (unsigned short)(code->len /
+					    sizeof(struct sock_filter));
+		prog.filter = cri_area_copy(rs, code->p, code->len);
+		p = cri_area_copy(rs, &prog, sizeof(prog));
+		if (!p || !prog.filter ||
+		    !cri_op_sys(rs, th, "installing a seccomp filter",
+				SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0,
+				(int64_t)p, 0, 0, 0))
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+bool cri_task_filtered(const struct cri_rec_task *rec)
+{
+	return rec->seccomp && !rec->seccomp_ambient;
+}
+
 int cri_plan_last(struct cri_restore *rs, struct cri_rthread *th,
 		  struct cri_err *err)
 {
@@ -271,6 +316,8 @@ int cri_plan_last(struct cri_restore *rs, struct cri_rthread *th,
 
 	if (leader)
 		ret = limits(rs, th);
+	if (!ret)
+		ret = seccomp(rs, th);
 	if (!ret && rs->set_ids)
 		ret = identity(rs, th);
 	if (!ret && rec->securebits && rs->set_ids &&
