@@ -268,10 +268,11 @@ static long fillers(const struct rb_op *op)
 /* A POSIX timer with the id it had: older kernels only count upwards. */
 static long timer(const struct rb_op *op)
 {
-	int32_t want = (int32_t)op->arg[2], id = -1;
+	int32_t want = (int32_t)op->arg[2], id;
 	long ret;
 
 	for (;;) {
+		id = want; /* where the kernel lets us choose */
 		ret = SYS(SYS_timer_create, op->arg[0], op->arg[1], &id, 0);
 		if (ret < 0)
 			return ret;

@@ -24,6 +24,9 @@
 #include "kind/kind.h"
 #include "restore/restore.h"
 
+#ifndef PR_TIMER_CREATE_RESTORE_IDS
+#define PR_TIMER_CREATE_RESTORE_IDS 77
+#endif
 #ifndef PR_SET_MDWE
 #define PR_SET_MDWE 65
 #endif
@@ -321,9 +324,12 @@ static int itimers(struct cri_restore *rs, struct cri_rtask *t)
 		struct itimerval tv;
 		void *p;
 
+		/* Value 0 with an interval: it was just expiring. */
 		tv.it_value.tv_sec = (time_t)(it->value / 1000000000);
 		tv.it_value.tv_usec =
 			(suseconds_t)(it->value % 1000000000 / 1000);
+		if (it->interval && it->value < 1000)
+			tv.it_value.tv_usec = 1;
 		tv.it_interval.tv_sec = (time_t)(it->interval / 1000000000);
 		tv.it_interval.tv_usec =
 			(suseconds_t)(it->interval % 1000000000 / 1000);
@@ -372,15 +378,40 @@ static int ptimer(struct cri_restore *rs, struct cri_rtask *t,
 	return 0;
 }
 
+static int by_timer(const void *a, const void *b)
+{
+	const struct cri_ptimer *x = a, *y = b;
+
+	return x->timer < y->timer ? -1 : x->timer > y->timer;
+}
+
+/* Newer kernels take the id wanted; older ones only count up. */
+static int exact_ids(struct cri_restore *rs, struct cri_rtask *t, int on)
+{
+	struct rb_op *op;
+
+	op = cri_op_sys(rs, t->threads, "choosing timer ids", SYS_prctl,
+			PR_TIMER_CREATE_RESTORE_IDS, on, 0, 0, 0, 0);
+	if (!op)
+		return -ENOMEM;
+	op->flags |= RB_IGNORE;
+	return 0;
+}
+
 static int timers(struct cri_restore *rs, struct cri_rtask *t)
 {
+	struct cri_rec_task *rec = t->rec;
 	uint32_t i;
 	int ret;
 
 	ret = itimers(rs, t);
-	for (i = 0; !ret && i < t->rec->n_ptimers; i++)
-		ret = ptimer(rs, t, &t->rec->ptimers[i]);
-	return ret;
+	if (ret || !rec->n_ptimers)
+		return ret;
+	qsort(rec->ptimers, rec->n_ptimers, sizeof(*rec->ptimers), by_timer);
+	ret = exact_ids(rs, t, 1);
+	for (i = 0; !ret && i < rec->n_ptimers; i++)
+		ret = ptimer(rs, t, &rec->ptimers[i]);
+	return ret ? ret : exact_ids(rs, t, 0);
 }
 
 static int process_attrs(struct cri_restore *rs, struct cri_rtask *t)
