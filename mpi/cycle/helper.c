@@ -103,6 +103,11 @@ static int finish(void)
 
 	if (!sm_gate_take())
 		return ack(SM_M_FINISH, "a call is still inside MPI");
+	/* Made since the gate was closed. */
+	if (sm_refusal(why, sizeof(why))) {
+		sm_gate_give();
+		return ack(SM_M_FINISH, why);
+	}
 	ret = sm_drain_cancel();
 	if (!ret)
 		ret = sm_fifo_keep_messages();

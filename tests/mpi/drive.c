@@ -135,6 +135,7 @@ int main(int argc, char **argv)
 	}
 	pid = start(argv + optind);
 	end = now() + limit;
+	d.due = now() + d.gap / 1000.0;
 	while (waitpid(pid, &status, WNOHANG) == 0) {
 		if (now() > end) {
 			fprintf(stderr, "drive: time is up, %d cycles\n",

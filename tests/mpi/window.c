@@ -22,6 +22,7 @@ int main(int argc, char **argv)
 		MPI_Win_fence(0, w);
 		if (v != i)
 			MPI_Abort(MPI_COMM_WORLD, 2);
+		MPI_Barrier(MPI_COMM_WORLD);
 		usleep(100000);
 	}
 	MPI_Win_free(&w);
