@@ -123,6 +123,13 @@ enum cri_tty_kind {
 #define LIST(n, s, f)                                                          \
 	struct cri_##s *f;                                                     \
 	uint32_t n_##f;
+/* Fields of a later version of their record. */
+#define U32_V(n, f, since) U32(n, f)
+#define U64_V(n, f, since) U64(n, f)
+#define I64_V(n, f, since) I64(n, f)
+#define STR_V(n, f, since) STR(n, f)
+#define BYTES_V(n, f, since) BYTES(n, f)
+#define LIST_V(n, s, f, since) LIST(n, s, f)
 #define END(n)                                                                 \
 	}                                                                      \
 	;
@@ -135,6 +142,12 @@ enum cri_tty_kind {
 #undef STR
 #undef BYTES
 #undef LIST
+#undef U32_V
+#undef U64_V
+#undef I64_V
+#undef STR_V
+#undef BYTES_V
+#undef LIST_V
 #undef END
 
 #endif

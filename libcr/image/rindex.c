@@ -302,11 +302,15 @@ const struct cri_extent *cri_reader_extents(struct cri_reader *r, uint32_t obj,
 
 int cri_reader_verify(struct cri_reader *r, struct cri_err *err)
 {
+	uint64_t largest = 0;
 	uint8_t *buf;
 	uint32_t i;
 	int ret = 0;
 
-	buf = malloc((size_t)CRI_EXTENT_PAGES * CRI_PAGE);
+	for (i = 0; i < r->n_extents; i++)
+		if (r->heads[i].stored > largest)
+			largest = r->heads[i].stored;
+	buf = malloc(largest ? largest : 1);
 	if (!buf)
 		return cri_fail(err, ENOMEM, "out of memory");
 	for (i = 0; !ret && i < r->n_extents; i++) {

@@ -22,18 +22,24 @@
 	typedef struct cri_rec_##n body_##n;                                   \
 	static const struct cri_field fields_##n[] = {
 #define FIELD(n, f, t, v) { #f, (t), offsetof(body_##n, f), 0, (v), NULL },
-#define U32(n, f) FIELD(n, f, CRI_F_U32, 1)
-#define U64(n, f) FIELD(n, f, CRI_F_U64, 1)
-#define I64(n, f) FIELD(n, f, CRI_F_I64, 1)
-#define STR(n, f) FIELD(n, f, CRI_F_STR, 1)
-#define BYTES(n, f) FIELD(n, f, CRI_F_BYTES, 1)
-#define LIST(n, s, f)                                                          \
+#define U32_V(n, f, v) FIELD(n, f, CRI_F_U32, v)
+#define U64_V(n, f, v) FIELD(n, f, CRI_F_U64, v)
+#define I64_V(n, f, v) FIELD(n, f, CRI_F_I64, v)
+#define STR_V(n, f, v) FIELD(n, f, CRI_F_STR, v)
+#define BYTES_V(n, f, v) FIELD(n, f, CRI_F_BYTES, v)
+#define LIST_V(n, s, f, v)                                                     \
 	{ #f,                                                                  \
 	  CRI_F_LIST,                                                          \
 	  offsetof(body_##n, f),                                               \
 	  offsetof(body_##n, n_##f),                                           \
-	  1,                                                                   \
+	  (v),                                                                 \
 	  &schema_##s },
+#define U32(n, f) U32_V(n, f, 1)
+#define U64(n, f) U64_V(n, f, 1)
+#define I64(n, f) I64_V(n, f, 1)
+#define STR(n, f) STR_V(n, f, 1)
+#define BYTES(n, f) BYTES_V(n, f, 1)
+#define LIST(n, s, f) LIST_V(n, s, f, 1)
 #define END(n)                                                                 \
 	}                                                                      \
 	;                                                                      \
@@ -54,6 +60,12 @@
 #undef STR
 #undef BYTES
 #undef LIST
+#undef U32_V
+#undef U64_V
+#undef I64_V
+#undef STR_V
+#undef BYTES_V
+#undef LIST_V
 #undef END
 
 #define SUB(n)
@@ -64,6 +76,12 @@
 #define STR(n, f)
 #define BYTES(n, f)
 #define LIST(n, s, f)
+#define U32_V(n, f, v)
+#define U64_V(n, f, v)
+#define I64_V(n, f, v)
+#define STR_V(n, f, v)
+#define BYTES_V(n, f, v)
+#define LIST_V(n, s, f, v)
 #define END(n)
 static const struct cri_schema *const schemas[CRI_REC_MAX] = {
 #include "image/records.def"
