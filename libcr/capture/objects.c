@@ -443,9 +443,11 @@ int cri_capture_mapping(struct cri_capture *cap, struct cri_cproc *p,
 		v->offset = 0;
 		return 0;
 	}
+	/* Names are told from our root; another mount tree has its own. */
 	snprintf(full, sizeof(full), "/proc/%d/root%s", p->threads[0].tid,
 		 path);
-	if (path[0] != '/' || lstat(full, &st) != 0 || st.st_ino != ino)
+	if (path[0] != '/' || ((lstat(path, &st) || st.st_ino != ino) &&
+			       (lstat(full, &st) || st.st_ino != ino)))
 		return shared_mapping(cap, p, v, path, dev, ino);
 	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode) &&
 	    !(S_ISCHR(st.st_mode) && strcmp(path, "/dev/zero") == 0))

@@ -53,9 +53,8 @@ static bool has_name(const struct cri_probe *p)
 		return false;
 	snprintf(path, sizeof(path), "/proc/%d/root%s",
 		 cri_capture_pid(p->proc), p->link);
-	if (lstat(path, &st) && lstat(p->link, &st))
-		return false;
-	return st.st_ino == p->st.st_ino;
+	return (!lstat(p->link, &st) && st.st_ino == p->st.st_ino) ||
+	       (!lstat(path, &st) && st.st_ino == p->st.st_ino);
 }
 
 static int check(const struct cri_probe *p, struct cri_err *err)

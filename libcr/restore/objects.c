@@ -268,8 +268,6 @@ int cri_restore_fill_objects(struct cri_restore *rs, struct cri_err *err)
 		ret = kind->fill ? kind->fill(rs, ofd, rs->ofd_fd[ofd->id],
 					      err) :
 				   0;
-		if (!ret)
-			ret = owner(ofd, rs->ofd_fd[ofd->id]);
 		if (ret)
 			return cri_fail(err, -ret, "cannot fill a %s again",
 					kind->name);
@@ -293,6 +291,9 @@ int cri_restore_outside(struct cri_restore *rs, struct cri_err *err)
 		ret = kind->outside ?
 			      kind->outside(rs, ofd, rs->ofd_fd[ofd->id], err) :
 			      0;
+		/* Owners are tasks: they live by now. */
+		if (!ret)
+			ret = owner(ofd, rs->ofd_fd[ofd->id]);
 		if (ret)
 			return cri_fail(err, -ret, "cannot finish a %s",
 					kind->name);

@@ -210,6 +210,12 @@ static int filesystem(struct cri_restore *rs, struct cri_rtask *t)
 
 	if (!path)
 		return -ENOMEM;
+	/* Both names are told from our root, so the chroot comes last. */
+	if (!cri_op_sys(rs, th, "entering its working directory", SYS_chdir,
+			(int64_t)path, 0, 0, 0, 0, 0) ||
+	    !cri_op_sys(rs, th, "setting its umask", SYS_umask, t->fs->umask,
+			0, 0, 0, 0, 0))
+		return -ENOMEM;
 	if (strcmp(t->fs->root, "/") != 0) {
 		root = cri_area_copy(rs, t->fs->root, strlen(t->fs->root) + 1);
 		if (!root || !cri_op_sys(rs, th, "entering its root directory",
@@ -217,11 +223,6 @@ static int filesystem(struct cri_restore *rs, struct cri_rtask *t)
 					 0))
 			return -ENOMEM;
 	}
-	if (!cri_op_sys(rs, th, "entering its working directory", SYS_chdir,
-			(int64_t)path, 0, 0, 0, 0, 0) ||
-	    !cri_op_sys(rs, th, "setting its umask", SYS_umask, t->fs->umask,
-			0, 0, 0, 0, 0))
-		return -ENOMEM;
 	return 0;
 }
 

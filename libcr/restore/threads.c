@@ -330,7 +330,7 @@ int cri_plan_last(struct cri_restore *rs, struct cri_rthread *th,
 	    !cri_op_sys(rs, th, "giving up new privileges", SYS_prctl,
 			PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0, 0))
 		ret = -ENOMEM;
-	if (!ret && rs->set_ids &&
+	if (!ret && (rs->set_ids || th->rec->keepcaps) &&
 	    !cri_op_sys(rs, th, "setting keep-capabilities", SYS_prctl,
 			PR_SET_KEEPCAPS, !!th->rec->keepcaps, 0, 0, 0, 0))
 		ret = -ENOMEM;
