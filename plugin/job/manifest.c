@@ -93,11 +93,12 @@ int sj_manifest_print(const struct sj_manifest *m, char **text)
 {
 	json_t *o;
 
-	o = json_pack("{s:i, s:s, s:I, s:I, s:s, s:I, s:I, s:I, s:I, s:I,"
+	o = json_pack("{s:i, s:s, s:I, s:I, s:s, s:s, s:I, s:I, s:I, s:I, s:I,"
 		      " s:o, s:o}",
 		      "version", SJ_MANIFEST_VERSION, "cluster", m->cluster,
 		      "job", (json_int_t)m->job, "array_task",
-		      (json_int_t)m->array_task, "nonce", m->nonce, "epoch",
+		      (json_int_t)m->array_task, "nonce", m->nonce, "script",
+		      m->script, "epoch",
 		      (json_int_t)m->epoch, "seq", (json_int_t)m->seq,
 		      "time_ms", (json_int_t)m->time_ms, "pause_us",
 		      (json_int_t)m->pause_us, "total_us",
@@ -145,6 +146,15 @@ static int get_name(const json_t *o, const char *key, char *buf, size_t size,
 	if (!*buf)
 		return may_be_empty ? 0 : -EBADMSG;
 	return sj_name_ok(buf) ? 0 : -EBADMSG;
+}
+
+static int get_script(const json_t *o, char *buf, size_t size)
+{
+	const char *text = json_string_value(json_object_get(o, "script"));
+
+	if (!text || sj_fmt(buf, size, "%s", text))
+		return -EBADMSG;
+	return *buf && *buf != '/' ? -EBADMSG : 0;
 }
 
 static int parse_image(struct sj_manifest *m, const json_t *o)
@@ -205,6 +215,7 @@ static int parse_object(struct sj_manifest *m, const json_t *o)
 		return -EPROTONOSUPPORT;
 	bad |= get_name(o, "cluster", m->cluster, sizeof(m->cluster), 0);
 	bad |= get_name(o, "nonce", m->nonce, sizeof(m->nonce), 0);
+	bad |= get_script(o, m->script, sizeof(m->script));
 	bad |= get_u32(o, "job", &m->job);
 	bad |= get_u32(o, "array_task", &m->array_task);
 	bad |= get_u32(o, "epoch", &m->epoch);

@@ -36,6 +36,7 @@ struct sj_manifest {
 	uint32_t job;
 	uint32_t array_task;
 	char nonce[SJ_NONCE + 1];
+	char script[1024]; /* where the batch script was, "" unknown */
 	uint32_t epoch;
 	uint32_t seq;
 	uint64_t time_ms; /* wall clock */

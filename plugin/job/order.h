@@ -28,6 +28,7 @@ struct sj_order {
 	int32_t hold;
 	int32_t restored; /* STATE: pid is cr_restart's */
 	char path[PATH_MAX]; /* RESTORE: the image */
+	char script[PATH_MAX]; /* RESTORE: where the script was then */
 	char job_dir[PATH_MAX]; /* SCRIPT, RESTORE: of the job */
 	char restored_file[PATH_MAX]; /* RESTORE: made when it has worked */
 };

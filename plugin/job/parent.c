@@ -108,20 +108,36 @@ static void exec_script(struct parent *p)
 	_exit(errno == ENOENT ? 127 : 126);
 }
 
-static void exec_restart(struct parent *p, const char *image)
+static void exec_restart(struct parent *p, const struct sj_order *o)
 {
+	char relocate[2 * PATH_MAX];
 	char path[PATH_MAX];
+	const char *args[8];
+	int n = 0;
 
+	args[n++] = "cr_restart";
 	/* The hook tells the worker that this is no failed restart. */
+	args[n++] = "--run-on-success=: >\"$STASIS_RESTORED\"";
+	/* Each node may have its own spool directory, each run another one. */
+	if (*o->script && strcmp(o->script, p->script) != 0 &&
+	    !strchr(o->script, '=') &&
+	    !sj_fmt(relocate, sizeof(relocate), "%s=%s", o->script,
+		    p->script)) {
+		args[n++] = "--relocate";
+		args[n++] = relocate;
+	}
+	args[n++] = o->path;
+	args[n] = NULL;
 	if (!sj_fmt(path, sizeof(path), "%s/cr_restart", p->conf.bin_dir))
-		execl(path, "cr_restart",
-		      "--run-on-success=: >\"$STASIS_RESTORED\"", image,
-		      (char *)NULL);
+		execv(path, (char *const *)(uintptr_t)args);
 	fprintf(stderr, "stasis: %s: %s\n", path, strerror(errno));
 	_exit(126);
 }
 
-/* An append-mode file of an earlier job of that name begins anew. */
+/*
+ * A run from the beginning empties its append-mode files, as Slurm would have
+ * done: another job's of that name, or an earlier run's without a checkpoint.
+ */
 static void empty_output(void)
 {
 	struct stat st;
@@ -135,13 +151,12 @@ static void empty_output(void)
 
 static void start_child(struct parent *p, const struct sj_order *o)
 {
-	const char *count = getenv("SLURM_RESTART_COUNT");
 	int restore = o && o->what == SJ_ORDER_RESTORE;
 
 	if (p->child || p->ended)
 		return;
 	p->killed = 0;
-	if (!restore && getenv("STASIS_APPEND") && (!count || !*count))
+	if (!restore && getenv("STASIS_APPEND"))
 		empty_output();
 	p->child = fork();
 	if (!p->child) {
@@ -154,7 +169,7 @@ static void start_child(struct parent *p, const struct sj_order *o)
 		unsetenv("STASIS_SCRIPT");
 		unsetenv("STASIS_APPEND");
 		if (restore)
-			exec_restart(p, o->path);
+			exec_restart(p, o);
 		exec_script(p);
 	}
 	if (p->child < 0)
@@ -270,6 +285,7 @@ static void read_order(struct parent *p)
 	if (n != sizeof(o))
 		return;
 	o.path[sizeof(o.path) - 1] = '\0';
+	o.script[sizeof(o.script) - 1] = '\0';
 	switch (o.what) {
 	case SJ_ORDER_SCRIPT:
 	case SJ_ORDER_RESTORE:

@@ -264,6 +264,9 @@ static int write_manifest(struct sj_worker *w, const char *dir,
 
 	memcpy(m->cluster, w->job.cluster, sizeof(m->cluster));
 	memcpy(m->nonce, w->job.nonce, sizeof(m->nonce));
+	if (sj_fmt(m->script, sizeof(m->script), "%s",
+		   getenv("STASIS_SCRIPT") ? getenv("STASIS_SCRIPT") : ""))
+		m->script[0] = '\0';
 	m->job = w->job.id;
 	m->array_task = w->job.array_task;
 	m->epoch = w->job.epoch;

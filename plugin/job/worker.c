@@ -96,7 +96,8 @@ static void wait_lease(struct sj_worker *w, uint64_t ms)
 		sj_worker_pump(w, 100);
 }
 
-static int order_start(struct sj_worker *w, const char *name)
+static int order_start(struct sj_worker *w, const char *name,
+		       const char *script)
 {
 	struct sj_order o = { .what = name ? SJ_ORDER_RESTORE :
 					     SJ_ORDER_SCRIPT };
@@ -106,6 +107,8 @@ static int order_start(struct sj_worker *w, const char *name)
 	if (!ret && name)
 		ret = sj_fmt(o.path, sizeof(o.path), "%s/%s/batch.img",
 			     w->job.dir, name);
+	if (!ret && name)
+		ret = sj_fmt(o.script, sizeof(o.script), "%s", script);
 	if (!ret && name)
 		ret = sj_job_path(&w->job, o.restored_file,
 				  sizeof(o.restored_file), "restored");
@@ -164,7 +167,7 @@ static void end_job(struct sj_worker *w, int status)
 }
 
 /* 0: it runs; else why this checkpoint does not do. */
-static int restore(struct sj_worker *w, const char *name)
+static int restore(struct sj_worker *w, const char *name, const char *script)
 {
 	char path[PATH_MAX];
 	int ret;
@@ -173,7 +176,7 @@ static int restore(struct sj_worker *w, const char *name)
 	if (!ret)
 		ret = sj_write_file(path, name, strlen(name));
 	if (!ret)
-		ret = order_start(w, name);
+		ret = order_start(w, name, script);
 	if (!ret)
 		ret = wait_restored(w);
 	if (ret)
@@ -205,9 +208,9 @@ static void restore_newest(struct sj_worker *w)
 	sj_manifest_init(&m);
 	parent_hold(w, 1);
 	while (!sj_set_newest(&w->job, &m, name, sizeof(name))) {
-		sj_manifest_fini(&m);
 		sj_job_log(&w->job, "restart from %s", name);
-		ret = restore(w, name);
+		ret = restore(w, name, m.script);
+		sj_manifest_fini(&m);
 		if (!ret)
 			return;
 		sj_job_log(&w->job, "restart from %s failed (%s, status %d)",
@@ -221,7 +224,7 @@ static void restore_newest(struct sj_worker *w)
 		hold_job(w, "no older checkpoint");
 	parent_hold(w, 0);
 	sj_job_log(&w->job, "no checkpoint: the job starts from its beginning");
-	if (order_start(w, NULL))
+	if (order_start(w, NULL, NULL))
 		end_job(w, 75 << 8);
 }
 
@@ -245,7 +248,7 @@ static void start_job(struct sj_worker *w)
 	sj_worker_status(w, "starting");
 	if (w->job.epoch)
 		restore_newest(w);
-	else if (order_start(w, NULL))
+	else if (order_start(w, NULL, NULL))
 		end_job(w, 75 << 8);
 }
 

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# test: wait timeout=60
+# test: wait timeout=120
 #
 # Proof: on each node of a multi-node step runs an agent, from the step's
 # start, as the job's owner, in the job's cgroup, without a step of its own,

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# test: wait timeout=60
+# test: wait timeout=150
 #
 # Proof: below parent and stub a job sees exit codes, signals, stdin, labels
 # and output patterns as without --checkpoint.
@@ -46,7 +46,7 @@ b=$(run ours --checkpoint=60)
 reached() {
 	[ -e plain/ready ] && [ -e ours/ready ]
 }
-ok "both jobs run to the end of their steps" cl_wait 40 reached
+ok "both jobs run to the end of their steps" cl_wait 90 reached
 for j in "$a" "$b"; do
 	cl_as scancel -b -s USR1 "$j"
 done

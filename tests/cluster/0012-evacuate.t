@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# test: wait timeout=90
+# test: wait timeout=150
 #
 # stasis evacuate by the administrator: the node drains, its jobs move, one
 # that cannot is named and stays; migrate to a named node.
@@ -10,7 +10,7 @@ plan 11
 
 cl_start 3 || exit $?
 cl_at ctl scontrol update NodeName=n[2-3] State=DRAIN Reason=later
-job_write job "$CL_STEADY 120 100 4 \$1"
+job_write job "$CL_STEADY 300 100 4 \$1"
 a=$(cl_batch --checkpoint=60 -o a job a)
 b=$(cl_batch --checkpoint=60 -o b job b)
 c=$(cl_batch -o c job c)
@@ -40,9 +40,9 @@ ok "goes on there" cl_wait 20 job_logged "$a" "$to epoch 2: restart"
 ended() {
 	cl_in_state "$a" COMPLETED && cl_in_state "$b" COMPLETED
 }
-ok "both end" cl_wait 40 ended
+ok "both end" cl_wait 60 ended
 both() {
-	job_same a "$CL_STEADY" 120 0 4 a && job_same b "$CL_STEADY" 120 0 4 b
+	job_same a "$CL_STEADY" 300 0 4 a && job_same b "$CL_STEADY" 300 0 4 b
 }
 ok "outputs are those of uninterrupted runs" both
 [ "$tap_bad" = 0 ] || { job_show "$a" a; cat "$CL/run/said"; }

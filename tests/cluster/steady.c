@@ -59,7 +59,7 @@ int main(int argc, char **argv)
 		       getpid() == pid ? "" : " pid changed");
 		ts.tv_sec = ms / 1000;
 		ts.tv_nsec = ms % 1000 * 1000000;
-		/* A cut sleep would show as a faster run only: take the rest. */
+		/* A cut sleep would only show as a faster run. */
 		while (nanosleep(&ts, &ts))
 			;
 	}

@@ -54,6 +54,7 @@ static void fill(struct sj_manifest *m, uint32_t epoch, uint32_t seq)
 	sj_manifest_init(m);
 	strcpy(m->cluster, "c");
 	strcpy(m->nonce, "abc");
+	strcpy(m->script, "/spool/script");
 	m->job = 7;
 	m->epoch = epoch;
 	m->seq = seq;
@@ -128,6 +129,7 @@ static void bad_ones(void **state)
 	refuse("\"epoch\": 2", "\"epoch\": -2");
 	refuse("\"epoch\": 2", "\"epoch\": 4294967296");
 	refuse("\"job\": 7", "\"jobs\": 7");
+	refuse("\"/spool", "\"spool");
 	refuse("\"task\": 1", "\"task\": 2");
 	refuse("\"file\": \"\"", "\"file\": \"../x\"");
 	refuse("\"node\": \"n2\"", "\"node\": \"a/b\"");
