@@ -112,6 +112,28 @@ out:
 	return ret;
 }
 
+/* What a process has beyond its mappings and descriptors. */
+static size_t attributes(const struct cri_rtask *t, size_t per_op)
+{
+	const struct cri_rec_task *rec = t->rec;
+	size_t size, each = per_op + 192, i;
+
+	size = (512ul + rec->n_pending + rec->n_actions + rec->n_rlimits +
+		rec->n_groups + rec->n_itimers + 4ul * rec->n_ptimers +
+		rec->n_filters) *
+	       each;
+	for (i = 0; i < rec->n_filters; i++)
+		size += rec->filters[i].data.len * (size_t)t->n_threads;
+	for (i = 0; i < t->n_threads; i++)
+		size += t->threads[i].rec->n_pending * each +
+			t->threads[i].rec->affinity.len +
+			t->threads[i].rec->nodes.len +
+			rec->n_filters * each;
+	if (t->fs)
+		size += strlen(t->fs->cwd) + strlen(t->fs->root);
+	return size;
+}
+
 /* An upper bound; the file is sparse, so room costs nothing. */
 static size_t estimate(struct cri_restore *rs)
 {
@@ -122,7 +144,7 @@ static size_t estimate(struct cri_restore *rs)
 	for (i = 0; i < rs->n_tasks; i++) {
 		struct cri_rtask *t = &rs->tasks[i];
 
-		size += 512 * per_op;
+		size += attributes(t, per_op);
 		if (t->files)
 			size += t->files->n_fds * per_op;
 		if (t->mm)
