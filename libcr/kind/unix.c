@@ -417,7 +417,8 @@ static int connect_name(int fd, struct cri_restore *rs,
 }
 
 /* server was accepted from a listener of its name. */
-static int connected(struct cri_restore *rs, const struct cri_rec_socket *server,
+static int connected(struct cri_restore *rs,
+		     const struct cri_rec_socket *server,
 		     const struct cri_rec_socket *client, int *sfd, int *cfd,
 		     struct cri_err *err)
 {

@@ -104,6 +104,13 @@ def condition_end(text, at):
     return len(text)
 
 
+def code_is_set(text, at):
+    """The last thing given to ret before this place is an error code."""
+    body = text[text.rfind("\n{\n", 0, at):at]
+    last = re.findall(r"\b(?:ret|err|rc)\s*=\s*([^;,]*)[;,]", body)
+    return bool(last and re.match(r"-E[A-Z0-9]+$|ERR_PTR", last[-1].strip()))
+
+
 def jumps(f, text):
     """if (f()) goto out; leaves the code of f behind."""
     if not f.endswith(".c"):
@@ -117,7 +124,9 @@ def jumps(f, text):
         calls = re.findall(r"\b[a-z_][a-z0-9_]*(?=\()", cond)
         calls = [c for c in calls if c not in ("sizeof", "likely",
                                                "unlikely", "defined")]
-        if calls and not re.search(r"[^=!<>]=[^=]", cond):
+        if calls and not re.search(r"[^=!<>]=[^=]", cond) and not \
+                code_is_set(text, m.start()) and not re.match(
+                    r"\s*\{?\s*goto\s+(?!out|err|fail)", text[end:]):
             yield (f"{f}:{line_of(text, m.start())}: a jump on the result of "
                    f"{calls[0]}() that keeps no code")
 

@@ -61,7 +61,8 @@ static int pair_setup(int *fds)
 
 	CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, fds) == 0);
 	CHECK(write(fds[0], "to one", 6) == 6 && write(fds[1], "to zero", 7) == 7);
-	CHECK(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, fds + 2) == 0);
+	CHECK(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0,
+			 fds + 2) == 0);
 	CHECK(write(fds[2], "a", 1) == 1 && write(fds[2], "bcd", 3) == 3);
 	CHECK(socketpair(AF_UNIX, SOCK_DGRAM, 0, fds + 4) == 0);
 	CHECK(write(fds[4], "dg", 2) == 2 && write(fds[4], "", 0) == 0 &&
@@ -292,7 +293,8 @@ static int tcp_check(const int *fds)
 	CHECK(getpeername(fds[2], (void *)&a, &la) == 0 &&
 	      getsockname(fds[1], (void *)&b, &lb) == 0);
 	CHECK(la == lb && !memcmp(&a, &b, la));
-	CHECK(getsockopt(fds[1], IPPROTO_TCP, TCP_NODELAY, &on, &lo) == 0 && on);
+	CHECK(getsockopt(fds[1], IPPROTO_TCP, TCP_NODELAY, &on, &lo) == 0 &&
+	      on);
 	CHECK(read(fds[2], buf, 32) == 7 && read(fds[1], buf, 32) == 6);
 	CHECK(write(fds[1], "x", 1) == 1 && read(fds[2], buf, 32) == 1);
 	CHECK(recv(fds[4], buf, 32, 0) == 4 && recv(fds[4], buf, 32, 0) == 0);
