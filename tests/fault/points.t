@@ -43,9 +43,9 @@ done
 pgrep -P $pid >kids
 
 counts() {
-	local was i
+	local was
 	was=$(cat count)
-	for i in $(seq 200); do
+	for _ in $(seq 200); do
 		sleep 0.05
 		[ "$(cat count)" -gt $((was + 2)) ] && return 0
 	done
