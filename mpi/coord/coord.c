@@ -266,6 +266,18 @@ static int accept_one(struct sm_coord *c)
 	return 0;
 }
 
+/* A restored rank may live in a PID namespace: its pid as we see it. */
+static pid_t peer_pid(int fd, pid_t said)
+{
+	struct ucred cred;
+	socklen_t len = sizeof(cred);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) ||
+	    cred.pid <= 0)
+		return said;
+	return cred.pid;
+}
+
 static int hello(struct sm_coord *c, int i, const struct sm_hello *h)
 {
 	struct conn *k = &c->conns[i];
@@ -300,7 +312,7 @@ static int hello(struct sm_coord *c, int i, const struct sm_hello *h)
 		return -EEXIST;
 	k->kind = CONN_RANK;
 	r->conn = i;
-	r->pid = h->pid;
+	r->pid = peer_pid(k->fd, h->pid);
 	cycle_hello(c, h->rank);
 	return 0;
 }

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include "impl/impl.h"
 
@@ -27,6 +28,49 @@ static void pin(void)
 
 	for (i = 0; names[i]; i++)
 		dlopen(names[i], RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+}
+
+/*
+ * Hydra's proxy leaves its own pipes and sockets, a listening one among them,
+ * open in the ranks it starts.  They are noted before main() and closed in
+ * MPI_Init, if they are still what they were.
+ */
+#define MAX_LEAKED 64
+
+static struct {
+	int fd;
+	dev_t dev;
+	ino_t ino;
+} leaked[MAX_LEAKED];
+static int n_leaked;
+
+__attribute__((constructor)) static void note_leaked(void)
+{
+	struct stat st;
+	int fd;
+
+	if (!getenv("STASIS_MPI_COORD") || !getenv("HYDI_CONTROL_FD"))
+		return;
+	for (fd = 3; fd < 1024 && n_leaked < MAX_LEAKED; fd++) {
+		if (fstat(fd, &st) ||
+		    !(S_ISSOCK(st.st_mode) || S_ISFIFO(st.st_mode)))
+			continue;
+		leaked[n_leaked].fd = fd;
+		leaked[n_leaked].dev = st.st_dev;
+		leaked[n_leaked++].ino = st.st_ino;
+	}
+}
+
+static void close_leaked(void)
+{
+	struct stat st;
+	int i;
+
+	for (i = 0; i < n_leaked; i++)
+		if (!fstat(leaked[i].fd, &st) && st.st_dev == leaked[i].dev &&
+		    st.st_ino == leaked[i].ino)
+			close(leaked[i].fd);
+	n_leaked = 0;
 }
 
 int sm_impl_load(void)
@@ -64,8 +108,9 @@ void sm_impl_reserve(void)
 
 	if (!getenv("STASIS_MPI_COORD"))
 		return;
-	if (fd && *fd)
+	if (fd && *fd && !n_leaked)
 		close(atoi(fd));
+	close_leaked();
 	unsetenv("PMI_PORT");
 	unsetenv("PMI_SPAWNED");
 	sm_env_reserve("PMI_FD", 15);
