@@ -107,7 +107,8 @@ static void one_fd(struct look *l, struct cri_cproc *p, int num,
 
 static int process(struct look *l, struct cri_text *text)
 {
-	struct cri_cproc p = { .pid = l->pid, .proc_fd = -1 };
+	struct cri_cproc p = { .pid = l->pid, .inner_pid = l->pid,
+			       .proc_fd = -1 };
 	struct cri_pstat st;
 	uint32_t n = 0, room = 0, i;
 	int *nums = NULL;
@@ -163,6 +164,32 @@ static int scope(struct cri_capture *cap, pid_t **pids, uint32_t *n)
 	return ret;
 }
 
+/* The table of processes, by which kinds know who is in the tree. */
+static int enlist(struct cri_capture *cap, const pid_t *pids, uint32_t n,
+		  struct cri_text *text)
+{
+	struct cri_pstatus st;
+	struct cri_cproc *p;
+	uint32_t i;
+	int ret;
+
+	for (i = 0; i < n; i++) {
+		if (cri_text_proc(text, pids[i], "status") ||
+		    cri_pstatus_parse(text->p, &st))
+			continue;
+		ret = cri_procs_add(cap, pids[i], &p);
+		if (ret)
+			return ret;
+		p->inner_pid = st.inner_pid;
+		p->ppid = st.ppid;
+		ret = cri_idmap_put(&cap->by_inner, (uint64_t)st.inner_pid, 0,
+				    cap->n_procs);
+		if (ret)
+			return ret;
+	}
+	return 0;
+}
+
 int cri_capture_check(struct cri_capture *cap, struct cri_err *err)
 {
 	struct cri_text text = { 0 };
@@ -178,10 +205,13 @@ int cri_capture_check(struct cri_capture *cap, struct cri_err *err)
 				errno == ESRCH)))
 		ret = cri_fail(err, ESRCH, "no process %d in scope",
 			       cap->target);
+	if (!ret)
+		ret = enlist(cap, pids, n, &text);
 	for (i = 0; !ret && i < n; i++) {
 		l.pid = pids[i];
 		ret = process(&l, &text);
 	}
+	cri_procs_clear(cap);
 	if (!ret && cap->fatal)
 		ret = cri_fail(err, ENOTSUP, "%u finding%s forbid%s a checkpoint",
 			       cap->fatal, cap->fatal > 1 ? "s" : "",

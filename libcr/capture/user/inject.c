@@ -367,7 +367,8 @@ static int find_insn(struct cri_cproc *p, struct cri_cthread *t,
 			    is_syscall(cri_live(p), m.start + vdso_insn()))
 				u->insn = m.start + vdso_insn();
 			else if (pass == 1)
-				u->insn = search_insn(cri_live(p), m.start, m.end);
+				u->insn = search_insn(cri_live(p), m.start,
+						      m.end);
 		}
 	}
 	cri_text_fini(&text);

@@ -273,7 +273,8 @@ void cri_user_sleep(struct cri_cproc *p, struct cri_cthread *t)
 	if (ax == RESTARTBLOCK && rest_place(r)) {
 		struct timespec ts;
 
-		if (cri_user_peek(cri_live(p), rest_place(r), &ts, sizeof(ts)) == 0)
+		if (cri_user_peek(cri_live(p), rest_place(r), &ts,
+				  sizeof(ts)) == 0)
 			u->sleep.left = ts.tv_sec * 1000000000LL + ts.tv_nsec;
 		return;
 	}
