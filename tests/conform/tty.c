@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Kinds of pseudo terminals inside the tree: termios and window size, bytes
- * that nobody has read yet, a session on one with its foreground group, job
+ * that nobody has read yet (refused), a session on one with its foreground group, job
  * control after the restart.
  *
  * test: wait as=both timeout=300
@@ -208,9 +208,11 @@ static void jobs_after(struct conform *c)
 
 const struct conform_kind conform_kinds[] = {
 	{ .name = "pty_pair", .setup = pair_setup, .continued = pair_after },
-	{ .name = "pty_queued",
+	{ .name = "pty_queued", /* can be read only by consuming it */
 	  .setup = queued_setup,
-	  .continued = queued_after },
+	  .continued = queued_after,
+	  .refused = "terminal",
+	  .flags = CONFORM_TRANSIENT },
 	{ .name = "pty_session",
 	  .setup = session_setup,
 	  .continued = session_after },

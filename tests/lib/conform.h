@@ -36,6 +36,7 @@ struct conform {
 #define CONFORM_ROOT 1u /* as root only */
 #define CONFORM_BUSY 2u /* processes come and go: do not compare /proc */
 #define CONFORM_NODRYRESTART 4u /* restarted() means nothing in a dry leg */
+#define CONFORM_TRANSIENT 16u /* refused, but --check need not see it */
 #define CONFORM_NOGEN 8u /* left out of --generations */
 
 struct conform_kind {

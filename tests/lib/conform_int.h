@@ -16,7 +16,6 @@ int conform_status(uint64_t nonce);
 
 /* observe.c: what /proc tells of a tree; the text is the caller's to free. */
 #define OBSERVE_MOVED 1u /* a restart: inode numbers and times differ */
-#define OBSERVE_NOIDS 2u /* in a namespace: ids differ too */
 char *observe_tree(pid_t root, unsigned int flags);
 /* The first line that differs, "a | b", or NULL; the caller frees it. */
 char *observe_diff(const char *a, const char *b);

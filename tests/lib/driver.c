@@ -26,8 +26,8 @@
 
 #include "conform_int.h"
 
-#define TOOL_MS 30000
-#define LEG_S 120
+#define TOOL_MS 60000
+#define LEG_S 200
 
 static struct {
 	bool dry;
@@ -50,6 +50,7 @@ struct leg {
 	pid_t inner; /* as it sees itself */
 	struct tool restart;
 	char msg[2048];
+	char seen[1024]; /* what differs from outside; the subject goes first */
 };
 
 __attribute__((format(printf, 2, 3))) static int
@@ -110,7 +111,7 @@ static bool has_text(const char *path, const char *word)
 	char buf[65536];
 
 	get_file(path, buf, sizeof(buf));
-	return strstr(buf, word) != NULL;
+	return strcasestr(buf, word) != NULL;
 }
 
 /* 77 and a message if the subject gave up, 1 if it failed, else 0. */
@@ -152,7 +153,7 @@ static int leg_spawn(struct leg *l)
 
 static int leg_await_ready(struct leg *l)
 {
-	uint64_t end = conform_now() + 20000;
+	uint64_t end = conform_now() + 60000;
 	siginfo_t si = { 0 };
 	int ret;
 
@@ -164,7 +165,7 @@ static int leg_await_ready(struct leg *l)
 			    WEXITED | WNOHANG | WNOWAIT) && si.si_pid)
 			return leg_fail(l, "subject ended in its setup");
 		if (conform_now() >= end)
-			return leg_fail(l, "subject not ready in 20 s");
+			return leg_fail(l, "subject not ready in 60 s");
 		conform_msleep(2);
 	}
 	conform_msleep(l->kind->before_ms + (unsigned int)(l->nonce % 17));
@@ -223,7 +224,6 @@ static int check_same(struct leg *l, const char *before, pid_t pid,
 {
 	uint64_t end = conform_now() + 1500;
 	char *after, *diff;
-	int ret = 0;
 
 	for (;;) {
 		after = observe_tree(pid, flags);
@@ -236,9 +236,10 @@ static int check_same(struct leg *l, const char *before, pid_t pid,
 		free(diff);
 		conform_msleep(7);
 	}
-	ret = leg_fail(l, "%s: %s", when, diff);
+	if (!l->seen[0])
+		snprintf(l->seen, sizeof(l->seen), "%s: %s", when, diff);
 	free(diff);
-	return ret;
+	return 0;
 }
 
 /* Two equal looks at it: the subject's own short-lived descriptors. */
@@ -392,9 +393,10 @@ static int leg_refused(struct leg *l)
 {
 	char *before = observe_settled(l->subject, 0);
 	char fd[32], word[64];
-	int status, ret;
+	int status, ret = 0;
 
-	ret = leg_check_option(l, false);
+	if (!(l->kind->flags & CONFORM_TRANSIENT))
+		ret = leg_check_option(l, false);
 	if (ret)
 		goto out;
 	ret = run_checkpoint(l, NULL, &status);
@@ -534,7 +536,7 @@ static int restart_refused(struct leg *l)
 
 static int leg_restarted(struct leg *l)
 {
-	unsigned int flags = OBSERVE_MOVED | (l->user ? OBSERVE_NOIDS : 0);
+	unsigned int flags = OBSERVE_MOVED;
 	bool busy = l->kind->flags & CONFORM_BUSY;
 	char *before = busy ? NULL : observe_settled(l->subject, flags);
 	int ret;
@@ -687,6 +689,8 @@ static int leg_main(const struct conform_kind *k, const char *stage, bool user)
 		become_user(l.dir);
 	ret = chdir(l.dir) ? leg_fail(&l, "chdir: %m") : leg_body(&l);
 	tool_kill_all();
+	if (!ret && l.seen[0])
+		ret = leg_fail(&l, "%s", l.seen);
 	say(&l, ret);
 	if (opt.keep)
 		printf("        kept in %s\n", l.dir);

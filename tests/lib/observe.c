@@ -172,6 +172,15 @@ int observe_fds(pid_t pid)
 	return n;
 }
 
+/* What a file without a name is called does not matter. */
+static void strip_name(char *path)
+{
+	size_t len = strlen(path);
+
+	if (path[0] == '/' && len > 10 && !strcmp(path + len - 10, " (deleted)"))
+		strcpy(path, "(deleted)");
+}
+
 /* "pipe:[123]" has another number after a restart; a path has not. */
 static void strip_number(char *link)
 {
@@ -181,6 +190,7 @@ static void strip_number(char *link)
 		strcpy(p, "[]");
 	if (!strncmp(link, "/dev/pts/", 9))
 		strcpy(link, "/dev/pts/");
+	strip_name(link);
 }
 
 static void put_fds(FILE *out, pid_t pid, unsigned int flags)
@@ -218,7 +228,7 @@ static void put_area(FILE *out, const struct area *a, unsigned int flags)
 	if (!a->hi)
 		return;
 	fprintf(out, "map %lx-%lx %s", a->lo, a->hi, a->perm);
-	if (a->path[0] == '/')
+	if (a->path[0] == '/' || a->path[0] == '(')
 		fprintf(out, " %lx", a->off);
 	if (!(flags & OBSERVE_MOVED))
 		fprintf(out, " %s %lu", a->dev, a->ino);
@@ -229,7 +239,7 @@ static void put_area(FILE *out, const struct area *a, unsigned int flags)
 static bool area_joins(const struct area *a, const struct area *b)
 {
 	return a->hi == b->lo && !strcmp(a->perm, b->perm) &&
-	       a->path[0] != '/' && b->path[0] != '/' &&
+	       a->path[0] != '/' && a->path[0] != '(' &&
 	       !strcmp(a->path, b->path);
 }
 
@@ -248,6 +258,8 @@ static void put_maps(FILE *out, pid_t pid, unsigned int flags)
 		if (sscanf(line, "%lx-%lx %7s %lx %15s %lu %399[^\n]", &a.lo,
 			   &a.hi, a.perm, &a.off, a.dev, &a.ino, a.path) < 6)
 			continue;
+		if (flags & OBSERVE_MOVED)
+			strip_name(a.path);
 		if (area_joins(&last, &a)) {
 			last.hi = a.hi;
 			continue;
@@ -259,11 +271,29 @@ static void put_maps(FILE *out, pid_t pid, unsigned int flags)
 	fclose(f);
 }
 
-static void put_threads(FILE *out, pid_t pid, unsigned int flags)
+/* Ids as the process itself sees them: a restart may be in a namespace. */
+static pid_t inner_id(pid_t pid)
+{
+	return (pid_t)status_number(pid, "NSpid", true);
+}
+
+struct member {
+	pid_t pid, inner;
+};
+
+static int by_inner(const void *a, const void *b)
+{
+	const struct member *x = a, *y = b;
+
+	return x->inner < y->inner ? -1 : x->inner > y->inner;
+}
+
+static void put_threads(FILE *out, pid_t pid)
 {
 	static const char *const names[] = { "Name",   "SigPnd", "SigBlk",
 					     "NoNewPrivs", "Seccomp",
 					     "TracerPid", "Cpus_allowed" };
+	struct member tids[MAX_TREE];
 	struct dirent **list;
 	char path[64], as[64];
 	unsigned int j;
@@ -271,21 +301,22 @@ static void put_threads(FILE *out, pid_t pid, unsigned int flags)
 
 	snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
 	n = scandir(path, &list, is_number, by_name);
-	for (i = 0; i < n; i++) {
-		pid_t tid = atoi(list[i]->d_name);
-
-		if (flags & OBSERVE_NOIDS)
-			snprintf(as, sizeof(as), "thread %d", i);
-		else
-			snprintf(as, sizeof(as), "thread %d", (int)tid);
+	for (i = 0; i < n && i < MAX_TREE; i++) {
+		tids[i].pid = atoi(list[i]->d_name);
+		tids[i].inner = inner_id(tids[i].pid);
+	}
+	if (n > 0)
+		qsort(tids, (size_t)i, sizeof(tids[0]), by_inner);
+	for (i = 0; i < n && i < MAX_TREE; i++) {
+		snprintf(as, sizeof(as), "thread %d", (int)tids[i].inner);
 		for (j = 0; j < sizeof(names) / sizeof(names[0]); j++)
-			status_line(out, tid, names[j], as);
+			status_line(out, tids[i].pid, names[j], as);
 	}
 	if (n >= 0)
 		free_names(list, n);
 }
 
-static void put_process(FILE *out, pid_t pid, int i, unsigned int flags)
+static void put_process(FILE *out, pid_t pid, pid_t inner, unsigned int flags)
 {
 	static const char *const names[] = { "Umask",  "Uid",	 "Gid",
 					     "FDSize", "ShdPnd", "SigIgn",
@@ -294,10 +325,7 @@ static void put_process(FILE *out, pid_t pid, int i, unsigned int flags)
 	unsigned int j;
 	int state = observe_state(pid);
 
-	if (flags & OBSERVE_NOIDS)
-		snprintf(as, sizeof(as), "process %d", i);
-	else
-		snprintf(as, sizeof(as), "process %d", (int)pid);
+	snprintf(as, sizeof(as), "process %d", (int)inner);
 	fprintf(out, "%s %s\n", as,
 		state == 'Z' ? "zombie" : state == 'T' ? "stopped" : "alive");
 	if (state == 'Z')
@@ -305,20 +333,14 @@ static void put_process(FILE *out, pid_t pid, int i, unsigned int flags)
 	for (j = 0; j < sizeof(names) / sizeof(names[0]); j++)
 		if (strcmp(names[j], "FDSize") || !(flags & OBSERVE_MOVED))
 			status_line(out, pid, names[j], as);
-	put_threads(out, pid, flags);
+	put_threads(out, pid);
 	put_fds(out, pid, flags);
 	put_maps(out, pid, flags);
 }
 
-static int by_pid(const void *a, const void *b)
-{
-	pid_t x = *(const pid_t *)a, y = *(const pid_t *)b;
-
-	return x < y ? -1 : x > y;
-}
-
 char *observe_tree(pid_t root, unsigned int flags)
 {
+	struct member tree[MAX_TREE];
 	pid_t list[MAX_TREE];
 	char *text = NULL;
 	size_t size = 0;
@@ -329,9 +351,11 @@ char *observe_tree(pid_t root, unsigned int flags)
 		return NULL;
 	n = observe_descendants(root, list, MAX_TREE - 1);
 	list[n++] = root;
-	qsort(list, (size_t)n, sizeof(list[0]), by_pid);
 	for (i = 0; i < n; i++)
-		put_process(out, list[i], i, flags);
+		tree[i] = (struct member){ list[i], inner_id(list[i]) };
+	qsort(tree, (size_t)n, sizeof(tree[0]), by_inner);
+	for (i = 0; i < n; i++)
+		put_process(out, tree[i].pid, tree[i].inner, flags);
 	fclose(out);
 	return text;
 }

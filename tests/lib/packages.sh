@@ -12,7 +12,10 @@ PKG_build="autoconf automake libtool pkg-config gcc g++ libc6-dev make
 
 PKG_unit=""
 PKG_engine="iproute2 gdb strace"
-PKG_apps="bash python3 perl gcc libgomp1"
+PKG_apps="bash python3 perl gcc make libgomp1"
+# With --all too.
+PKG_apps_all="python3-numpy redis-server sqlite3 nodejs
+	default-jdk-headless octave vim tmux postgresql"
 PKG_libcr=""
 PKG_guest="qemu-system-x86 busybox-static cpio kmod e2fsprogs xz-utils
 	linux-headers-amd64 linux-headers-6.12-amd64"
