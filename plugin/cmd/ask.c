@@ -76,8 +76,7 @@ const char *sj_cmd_cluster(void)
 
 	if (*name)
 		return name;
-	if (inside && *inside &&
-	    !sj_fmt(name, sizeof(name), "%s", inside))
+	if (inside && *inside && !sj_fmt(name, sizeof(name), "%s", inside))
 		return name;
 	/* The file first: status must work without slurmctld. */
 	f = fopen(path && *path ? path : "/etc/slurm/slurm.conf", "re");
@@ -129,7 +128,8 @@ int sj_cmd_find(const struct sj_conf *c, uint32_t job, uid_t owner,
 	if (ret)
 		return cri_fail(err, -ret,
 				"job %u has no checkpoint directory: was it "
-				"submitted with --checkpoint?", job);
+				"submitted with --checkpoint?",
+				job);
 	base = strrchr(j->dir, '/');
 	snprintf(want, sizeof(want), "%s-%u-", j->cluster, job);
 	n = strlen(want);
@@ -168,8 +168,7 @@ static int exchange(struct sj_link *l, const struct sj_link_key *k,
 	m->num[0] = ask->what;
 	m->num[2] = ask->max_wait;
 	snprintf(m->text[0], SJ_MSG_TEXT, "%s", ask->nodes ? ask->nodes : "");
-	snprintf(m->text[1], SJ_MSG_TEXT, "%s",
-		 ask->reason ? ask->reason : "");
+	snprintf(m->text[1], SJ_MSG_TEXT, "%s", ask->reason ? ask->reason : "");
 	ret = sj_link_send(l, m);
 	if (ret)
 		return cri_fail(err, -ret, "request: %s", strerror(-ret));

@@ -34,7 +34,8 @@ static int check_programs(const struct sj_conf *c)
 
 	for (i = 0; i < sizeof(progs) / sizeof(*progs); i++)
 		if (sj_fmt(path, sizeof(path), "%s/%s", c->libexec_dir,
-			   progs[i]) || access(path, X_OK))
+			   progs[i]) ||
+		    access(path, X_OK))
 			bad |= lack(path, "install Stasis on this host, or set "
 					  "LibexecDir in stasis.conf");
 	if (sj_fmt(path, sizeof(path), "%s/cr_restart", c->bin_dir) ||
@@ -53,8 +54,8 @@ static int check_munge(const struct sj_conf *c)
 	if (ctx && *c->munge_socket)
 		munge_ctx_set(ctx, MUNGE_OPT_SOCKET, c->munge_socket);
 	if (!ctx || munge_encode(&cred, ctx, NULL, 0) != EMUNGE_SUCCESS)
-		bad = lack("an answering munged",
-			   "start munged, or set MungeSocket in stasis.conf");
+		bad = lack("an answering munged", "start munged, or set "
+						  "MungeSocket in stasis.conf");
 	free(cred);
 	if (ctx)
 		munge_ctx_destroy(ctx);
@@ -68,15 +69,18 @@ static int check_plugstack(const slurm_conf_t *conf)
 	FILE *f;
 
 	f = fopen(conf->plugstack ? conf->plugstack :
-				    "/etc/slurm/plugstack.conf", "re");
+				    "/etc/slurm/plugstack.conf",
+		  "re");
 	while (f && fgets(line, sizeof(line), f))
-		if (line[strspn(line, " \t")] != '#' &&
-		    strstr(line, "/stasis.so"))
+		if (line[strspn(line, " \t")] != '#' && strstr(line, "/stasis."
+								     "so"))
 			found = 1;
 	if (f)
 		fclose(f);
-	return found ? 0 : lack("stasis.so in plugstack.conf",
-				"add the line: optional stasis.so");
+	return found ? 0 :
+		       lack("stasis.so in plugstack.conf", "add the line: "
+							   "optional "
+							   "stasis.so");
 }
 
 static int check_cluster(void)
@@ -88,10 +92,14 @@ static int check_cluster(void)
 		return lack("an answer of slurmctld", slurm_strerror(errno));
 	bad |= check_plugstack(conf);
 	if (!conf->job_requeue)
-		bad |= lack("JobRequeue=1 in slurm.conf",
-			    "set it: a crashed node's jobs are else lost");
-	if (!conf->slurmctld_params ||
-	    !strstr(conf->slurmctld_params, "preempt_send_user_signal"))
+		bad |= lack("JobRequeue=1 in slurm.conf", "set it: a crashed "
+							  "node's jobs are "
+							  "else lost");
+	if (!conf->slurmctld_params || !strstr(conf->slurmctld_params, "preempt"
+								       "_send_"
+								       "user_"
+								       "signa"
+								       "l"))
 		bad |= lack("preempt_send_user_signal",
 			    "set SlurmctldParameters=preempt_send_user_signal "
 			    "so that preempted jobs are checkpointed");

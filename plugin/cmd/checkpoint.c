@@ -42,9 +42,8 @@ static int one(const struct sj_conf *c, const struct verb *v,
 	}
 	printf("job %s: checkpoint %llu.%llu %s, %llu bytes, pause %llu ms, "
 	       "total %llu ms\n",
-	       text, (unsigned long long)m.num[1],
-	       (unsigned long long)m.num[2], v->done,
-	       (unsigned long long)m.num[5],
+	       text, (unsigned long long)m.num[1], (unsigned long long)m.num[2],
+	       v->done, (unsigned long long)m.num[5],
 	       (unsigned long long)m.num[3] / 1000,
 	       (unsigned long long)m.num[4] / 1000);
 	return 0;
@@ -69,12 +68,13 @@ int sj_cmd_checkpoint(const struct sj_conf *c, int argc, char **argv)
 	while ((o = getopt_long(argc, argv, "", opts, NULL)) != -1) {
 		if (o == 'n' && v->what == SJ_DO_MIGRATE) {
 			ask.nodes = optarg;
-		} else if (o == 'w' &&
-			   !sj_parse_num(optarg, 86400, &wait_s)) {
+		} else if (o == 'w' && !sj_parse_num(optarg, 86400, &wait_s)) {
 			ask.max_wait = wait_s;
 		} else {
-			fprintf(stderr, "usage: stasis %s [--max-wait=SECONDS]"
-				"%s JOB...\n", v->name,
+			fprintf(stderr,
+				"usage: stasis %s [--max-wait=SECONDS]"
+				"%s JOB...\n",
+				v->name,
 				v->what == SJ_DO_MIGRATE ? " [--nodes=LIST]" :
 							   "");
 			return 64;

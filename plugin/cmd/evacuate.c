@@ -76,8 +76,8 @@ static int move(struct plan *p, const slurm_job_info_t *j)
 	if (p->n_moved && p->conf->pace)
 		sleep(p->conf->pace);
 	if (sj_cmd_ask(p->conf, j->job_id, j->user_id, &ask, &m, &err)) {
-		fprintf(stderr, "job %u stays on %s: %s\n", j->job_id,
-			j->nodes, err.text);
+		fprintf(stderr, "job %u stays on %s: %s\n", j->job_id, j->nodes,
+			err.text);
 		return 1;
 	}
 	printf("job %u left %s: checkpoint %llu.%llu, pause and write %llu "

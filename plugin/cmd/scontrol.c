@@ -55,11 +55,11 @@ static int pass_through(char **argv)
 }
 
 static const char *const ops[][2] = {
-	{ "able", NULL },	      { "create", "checkpoint" },
-	{ "requeue", "requeue" },     { "vacate", "vacate" },
-	{ "restart", "restart" },     { "migrate", "migrate" },
-	{ "status", "status" },	      { "enable", NULL },
-	{ "disable", NULL },	      { "error", NULL },
+	{ "able", NULL },	  { "create", "checkpoint" },
+	{ "requeue", "requeue" }, { "vacate", "vacate" },
+	{ "restart", "restart" }, { "migrate", "migrate" },
+	{ "status", "status" },	  { "enable", NULL },
+	{ "disable", NULL },	  { "error", NULL },
 };
 
 /* Unique prefixes, as scontrol takes them. */
@@ -107,7 +107,7 @@ static int checkpoint(int argc, char **argv)
 	}
 	/* A step is checkpointed with its job. */
 	snprintf(job, sizeof(job), "%.*s", (int)strcspn(id, "."), id);
-	args[n++] = (char *)(uintptr_t)"stasis";
+	args[n++] = (char *)(uintptr_t) "stasis";
 	args[n++] = (char *)(uintptr_t)ops[op][1];
 	if (*wait_opt)
 		args[n++] = wait_opt;

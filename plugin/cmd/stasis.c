@@ -21,7 +21,8 @@ static const struct sub {
 	const char *what;
 	int (*run)(const struct sj_conf *c, int argc, char **argv);
 } subs[] = {
-	{ "checkpoint", "JOB...", "save the job; it goes on", sj_cmd_checkpoint },
+	{ "checkpoint", "JOB...", "save the job; it goes on",
+	  sj_cmd_checkpoint },
 	{ "requeue", "JOB...", "save it and put it back into the queue",
 	  sj_cmd_checkpoint },
 	{ "vacate", "JOB...", "save it, requeue and hold it",
@@ -31,8 +32,7 @@ static const struct sub {
 	  sj_cmd_checkpoint },
 	{ "evacuate", "[--reason=TEXT] [--dry-run] [--wait] NODE...",
 	  "drain nodes and move their jobs away", sj_cmd_evacuate },
-	{ "status", "[--json] [JOB...]", "checkpoints of jobs",
-	  sj_cmd_status },
+	{ "status", "[--json] [JOB...]", "checkpoints of jobs", sj_cmd_status },
 	{ "check", "", "what is missing on this cluster", sj_cmd_check },
 };
 

@@ -82,8 +82,7 @@ static int one(const struct sj_conf *c, uint32_t id, int json)
 	if (!geteuid())
 		setfsuid(0);
 	if (!o) {
-		fprintf(stderr, "stasis: job %u: no status in %s\n", id,
-			j.dir);
+		fprintf(stderr, "stasis: job %u: no status in %s\n", id, j.dir);
 		return 1;
 	}
 	if (json) {

@@ -130,8 +130,7 @@ static void connect_worker(struct agent *a)
 	struct sj_place place;
 	struct cri_err err = { 0 };
 
-	if (sj_place_read(&place, a->job.dir) ||
-	    place.epoch != a->job.epoch)
+	if (sj_place_read(&place, a->job.dir) || place.epoch != a->job.epoch)
 		return;
 	if (sj_link_connect(&a->link, &a->key, place.hosts, place.port, 2000,
 			    &err))
@@ -169,8 +168,7 @@ static int task_ready(const struct agent *a, const struct sj_tree *t)
 	return !access(path, F_OK);
 }
 
-static int prepare(struct agent *a, const struct sj_msg *m,
-		   struct cri_err *err)
+static int prepare(struct agent *a, const struct sj_msg *m, struct cri_err *err)
 {
 	struct sj_procs s;
 	struct sj_tree *t;
@@ -189,8 +187,7 @@ static int prepare(struct agent *a, const struct sj_msg *m,
 		*t->image.file = '\0';
 		if (!t->ended)
 			snprintf(t->image.file, sizeof(t->image.file),
-				 "step.%u.task.%u.img", a->step,
-				 t->image.task);
+				 "step.%u.task.%u.img", a->step, t->image.task);
 	}
 	/* A restarted task is below its cr_restart. */
 	if (sj_procs_read(&s))

@@ -20,9 +20,8 @@
 
 static void next_period(struct sj_worker *w)
 {
-	w->next_ms = w->job.interval ?
-			     sj_now_ms() + w->job.interval * 1000ull :
-			     0;
+	w->next_ms = w->job.interval ? sj_now_ms() + w->job.interval * 1000ull :
+				       0;
 }
 
 static void ask_end_time(struct sj_worker *w)
@@ -73,8 +72,10 @@ void sj_clock_warned(struct sj_worker *w)
 	if (!preempted(w))
 		return;
 	if (sj_worker_stop(w, &s, &r))
-		sj_job_log(&w->job, "preemption: %s; the last checkpoint "
-			   "counts", r.err.text);
+		sj_job_log(&w->job,
+			   "preemption: %s; the last checkpoint "
+			   "counts",
+			   r.err.text);
 }
 
 static void time_limit(struct sj_worker *w)

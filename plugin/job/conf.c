@@ -27,10 +27,14 @@ struct key {
 	uint32_t max;
 };
 
-#define TEXT(name, member, def) \
-	{ name, offsetof(struct sj_conf, member), def, 0, 0, 0 }
-#define NUM(name, member, def, min, max) \
-	{ name, offsetof(struct sj_conf, member), NULL, def, min, max }
+#define TEXT(name, member, def)                                                \
+	{                                                                      \
+		name, offsetof(struct sj_conf, member), def, 0, 0, 0           \
+	}
+#define NUM(name, member, def, min, max)                                       \
+	{                                                                      \
+		name, offsetof(struct sj_conf, member), NULL, def, min, max    \
+	}
 
 static const struct key keys[] = {
 	TEXT("Directory", directory, "%h/.stasis"),

@@ -46,8 +46,7 @@ enum sj_verdict sj_fence_look(struct sj_fence *f, const struct sj_job *j)
 	return sj_fence_step(f, ret, epoch, sj_now_ms());
 }
 
-int sj_fence_take(const struct sj_job *j, uint64_t lease_ms,
-		  uint64_t *wait_ms)
+int sj_fence_take(const struct sj_job *j, uint64_t lease_ms, uint64_t *wait_ms)
 {
 	uint64_t released;
 	uint64_t old;

@@ -38,7 +38,7 @@ enum sj_verdict sj_fence_look(struct sj_fence *f, const struct sj_job *j);
  * Take the job for this epoch; -ESTALE when a higher one has it.  *wait_ms is
  * how long the old copy may still act without seeing us.
  */
-int sj_fence_take(const struct sj_job *j, uint64_t lease_ms,
-		  uint64_t *wait_ms) __attribute__((warn_unused_result));
+int sj_fence_take(const struct sj_job *j, uint64_t lease_ms, uint64_t *wait_ms)
+	__attribute__((warn_unused_result));
 
 #endif

@@ -64,14 +64,13 @@ static json_t *print_images(const struct sj_manifest *m)
 		const struct sj_image *im = &m->images[i];
 
 		json_array_append_new(
-			list,
-			json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I}",
-				  "file", im->file, "node", im->node, "step",
-				  (json_int_t)im->step, "task",
-				  (json_int_t)im->task, "tasks",
-				  (json_int_t)im->tasks, "status",
-				  (json_int_t)im->status, "bytes",
-				  (json_int_t)im->bytes));
+			list, json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I}",
+					"file", im->file, "node", im->node,
+					"step", (json_int_t)im->step, "task",
+					(json_int_t)im->task, "tasks",
+					(json_int_t)im->tasks, "status",
+					(json_int_t)im->status, "bytes",
+					(json_int_t)im->bytes));
 	}
 	return list;
 }
@@ -98,10 +97,9 @@ int sj_manifest_print(const struct sj_manifest *m, char **text)
 		      "version", SJ_MANIFEST_VERSION, "cluster", m->cluster,
 		      "job", (json_int_t)m->job, "array_task",
 		      (json_int_t)m->array_task, "nonce", m->nonce, "script",
-		      m->script, "epoch",
-		      (json_int_t)m->epoch, "seq", (json_int_t)m->seq,
-		      "time_ms", (json_int_t)m->time_ms, "pause_us",
-		      (json_int_t)m->pause_us, "total_us",
+		      m->script, "epoch", (json_int_t)m->epoch, "seq",
+		      (json_int_t)m->seq, "time_ms", (json_int_t)m->time_ms,
+		      "pause_us", (json_int_t)m->pause_us, "total_us",
 		      (json_int_t)m->total_us, "images", print_images(m),
 		      "stubs", print_stubs(m));
 	if (!o)
@@ -259,8 +257,8 @@ static int check_key(const struct sj_manifest *m, const struct sj_job *j,
 	    m->array_task != j->array_task || strcmp(m->nonce, j->nonce))
 		return cri_fail(err, EKEYREJECTED,
 				"belongs to job %s-%u-%s, not to %s-%u-%s",
-				m->cluster, m->job, m->nonce, j->cluster,
-				j->id, j->nonce);
+				m->cluster, m->job, m->nonce, j->cluster, j->id,
+				j->nonce);
 	return 0;
 }
 

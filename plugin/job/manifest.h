@@ -78,7 +78,7 @@ struct sj_set {
 		uint32_t epoch;
 		uint32_t seq;
 		char name[32];
-	} *item;
+	} * item;
 };
 
 int sj_set_list(struct sj_set *s, const struct sj_job *j)

@@ -81,9 +81,9 @@ static void start_worker(struct parent *p)
 	int sv[2];
 
 	/* One that dies again and again gets ever longer pauses. */
-	p->worker_next = sj_now_ms() +
-			 (WORKER_PAUSE_MS
-			  << (p->worker_tries < 6 ? p->worker_tries : 6));
+	p->worker_next =
+		sj_now_ms() + (WORKER_PAUSE_MS
+			       << (p->worker_tries < 6 ? p->worker_tries : 6));
 	p->worker_tries++;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv))
 		return;
@@ -144,8 +144,7 @@ static void empty_output(void)
 	int fd;
 
 	for (fd = 1; fd <= 2; fd++)
-		if (!fstat(fd, &st) && S_ISREG(st.st_mode) &&
-		    ftruncate(fd, 0))
+		if (!fstat(fd, &st) && S_ISREG(st.st_mode) && ftruncate(fd, 0))
 			return;
 }
 

@@ -66,8 +66,7 @@ static void accept_peer(struct sj_worker *w)
 	p = calloc(1, sizeof(*p));
 	if (!p)
 		return;
-	if (w->n_peers >= SJ_PEERS ||
-	    sj_link_accept(&p->link, w->listen_fd)) {
+	if (w->n_peers >= SJ_PEERS || sj_link_accept(&p->link, w->listen_fd)) {
 		free(p);
 		return;
 	}

@@ -35,8 +35,7 @@ static int add_srun(struct sj_worker *w, const struct sj_procs *s, pid_t stub)
 			continue;
 		if (s->p[i].state == 'Z')
 			return -EAGAIN;
-		bigger = reallocarray(w->omit, w->n_omit + 1,
-				      sizeof(*bigger));
+		bigger = reallocarray(w->omit, w->n_omit + 1, sizeof(*bigger));
 		if (!bigger)
 			return -ENOMEM;
 		w->omit = bigger;
@@ -133,7 +132,8 @@ static int prepare(struct sj_worker *w, const char *dir, struct sj_result *r)
 	ret = muster(w);
 	if (ret)
 		return cri_fail(&r->err, -ret, "%s",
-				ret == -EAGAIN ? "a step is starting or ending" :
+				ret == -EAGAIN ? "a step is starting or "
+						 "ending" :
 						 strerror(-ret));
 	m.num[0] = w->job.epoch;
 	m.num[1] = r->seq;
@@ -320,8 +320,8 @@ static int run_phases(struct sj_worker *w, const char *dir, int hold,
 	ret = prepare_patiently(w, dir, r);
 	if (ret)
 		return ret;
-	snprintf(w->crew.tree[0].image.file,
-		 sizeof(w->crew.tree[0].image.file), "batch.img");
+	snprintf(w->crew.tree[0].image.file, sizeof(w->crew.tree[0].image.file),
+		 "batch.img");
 	memcpy(w->crew.tree[0].image.node, w->job.node, sizeof(w->job.node));
 	w->crew.tree[0].image.step = SJ_ANY;
 	frozen = sj_now_ms();

@@ -63,10 +63,10 @@ static void add_addresses(char *buf, size_t size)
 		if (!a->ifa_addr || a->ifa_addr->sa_family != AF_INET ||
 		    (a->ifa_flags & IFF_LOOPBACK))
 			continue;
-		inet_ntop(AF_INET,
-			  &((struct sockaddr_in *)(void *)a->ifa_addr)
-				   ->sin_addr,
-			  text, sizeof(text));
+		inet_ntop(
+			AF_INET,
+			&((struct sockaddr_in *)(void *)a->ifa_addr)->sin_addr,
+			text, sizeof(text));
 		if (at + strlen(text) + 2 > size)
 			break;
 		at += snprintf(buf + at, size - at, " %s", text);
@@ -85,8 +85,7 @@ int sj_place_write(const struct sj_job *j, uint16_t port)
 		return -errno;
 	hosts[255] = '\0';
 	add_addresses(hosts, sizeof(hosts));
-	ret = sj_fmt(text, sizeof(text), "%u\n%u\n%s\n", j->epoch, port,
-		     hosts);
+	ret = sj_fmt(text, sizeof(text), "%u\n%u\n%s\n", j->epoch, port, hosts);
 	if (ret)
 		return ret;
 	ret = sj_job_path(j, path, sizeof(path), "worker");

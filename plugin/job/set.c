@@ -212,7 +212,8 @@ void sj_set_trim(const struct sj_job *j, uint32_t keep)
 			continue;
 		/* Half removed it must not look like a checkpoint. */
 		if (sj_fmt(gone, sizeof(gone), "%s/partial.%s", j->dir,
-			   s.item[i].name) || rename(path, gone))
+			   s.item[i].name) ||
+		    rename(path, gone))
 			continue;
 		sj_rm_tree(gone);
 	}

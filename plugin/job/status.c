@@ -50,8 +50,7 @@ void sj_worker_status(const struct sj_worker *w, const char *state)
 	if (o && w->next_ms)
 		json_object_set_new(
 			o, "next_ms",
-			json_integer(sj_wall_ms() + w->next_ms -
-				     sj_now_ms()));
+			json_integer(sj_wall_ms() + w->next_ms - sj_now_ms()));
 	write_json(w, o, "status.json");
 }
 

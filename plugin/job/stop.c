@@ -43,8 +43,7 @@ static int requeue(struct sj_worker *w, const struct sj_stop *s,
 		if (code == ESLURM_JOB_PENDING || w->term)
 			return 0;
 		if (code == ESLURM_ACCESS_DENIED || code == ESLURM_DISABLED ||
-		    code == ESLURM_INVALID_JOB_ID ||
-		    sj_now_ms() > end)
+		    code == ESLURM_INVALID_JOB_ID || sj_now_ms() > end)
 			return cri_fail(&r->err, EREMOTE,
 					"slurmctld did not requeue: %s",
 					slurm_strerror(code));

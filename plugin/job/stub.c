@@ -37,8 +37,8 @@ static void forward(int sig)
 
 static void catch_signals(void)
 {
-	static const int sigs[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1,
-				    SIGUSR2, SIGALRM, SIGCONT };
+	static const int sigs[] = { SIGHUP,  SIGINT,  SIGQUIT, SIGTERM,
+				    SIGUSR1, SIGUSR2, SIGALRM, SIGCONT };
 	struct sigaction sa = { .sa_handler = forward };
 	struct sigaction old;
 	size_t i;
@@ -125,8 +125,7 @@ static void set_restore_of(const char *dir, pid_t me)
 	    sj_manifest_open(&m, dir, name, &err))
 		return;
 	for (i = 0; i < m.n_stubs; i++)
-		if (m.stubs[i].pid == (uint32_t)me &&
-		    m.stubs[i].step != SJ_ANY)
+		if (m.stubs[i].pid == (uint32_t)me && m.stubs[i].step != SJ_ANY)
 			break;
 	if (i == m.n_stubs)
 		goto out;

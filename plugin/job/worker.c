@@ -90,8 +90,10 @@ static void wait_lease(struct sj_worker *w, uint64_t ms)
 	uint64_t end = sj_now_ms() + ms;
 
 	if (ms)
-		sj_job_log(&w->job, "waiting %llu ms for the lease of an "
-			   "earlier copy", (unsigned long long)ms);
+		sj_job_log(&w->job,
+			   "waiting %llu ms for the lease of an "
+			   "earlier copy",
+			   (unsigned long long)ms);
 	while (sj_now_ms() < end && !w->term)
 		sj_worker_pump(w, 100);
 }

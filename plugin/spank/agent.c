@@ -97,8 +97,8 @@ static void join_one(const char *line)
 
 	colon = strchr(line, ':');
 	path = colon ? strchr(colon + 1, ':') : NULL;
-	if (!path || sj_fmt(ctrl, sizeof(ctrl), "%.*s",
-			    (int)(path - colon - 1), colon + 1))
+	if (!path || sj_fmt(ctrl, sizeof(ctrl), "%.*s", (int)(path - colon - 1),
+			    colon + 1))
 		return;
 	/* Only what Slurm has made for the job is ours to join. */
 	if (!strstr(path, "/job_") ||
@@ -170,8 +170,7 @@ static void agent_child(spank_t spank, const struct owner *o, int pipe_fd,
 		_exit(71);
 	snprintf(step, sizeof(step), "%u", step_id);
 	snprintf(tasks, sizeof(tasks), "%u", total);
-	if (setgroups(o->n, o->groups) ||
-	    setresgid(o->gid, o->gid, o->gid) ||
+	if (setgroups(o->n, o->groups) || setresgid(o->gid, o->gid, o->gid) ||
 	    setresuid(o->uid, o->uid, o->uid))
 		_exit(71);
 	setsid();
@@ -196,8 +195,7 @@ static void start(struct sp_agent *a, spank_t spank, const char *conf,
 	int p[2];
 
 	if (read_owner(spank, &o) || sj_conf_load(&c, conf, &err) ||
-	    sj_fmt(program, sizeof(program), "%s/stasis-agent",
-		   c.libexec_dir))
+	    sj_fmt(program, sizeof(program), "%s/stasis-agent", c.libexec_dir))
 		return;
 	if (pipe2(p, O_CLOEXEC))
 		return;

@@ -78,7 +78,8 @@ static int opt_dir(const char *arg, int remote)
 	if (*arg != '/' || sj_fmt(sp.dir, sizeof(sp.dir), "%s", arg)) {
 		if (!remote)
 			slurm_error("--checkpoint-dir=%s: an absolute path "
-				    "is needed", arg);
+				    "is needed",
+				    arg);
 		return -1;
 	}
 	return 0;
@@ -188,8 +189,8 @@ static void become_stub(void)
 	if (n <= 0 || n == sizeof(line) || line[n - 1])
 		return;
 	argv = calloc(n + 3, sizeof(*argv));
-	if (!argv || sj_fmt(stub, sizeof(stub), "%s/stasis-stub",
-			    c.libexec_dir))
+	if (!argv ||
+	    sj_fmt(stub, sizeof(stub), "%s/stasis-stub", c.libexec_dir))
 		return;
 	argv[0] = T("stasis-stub");
 	argv[1] = exe;

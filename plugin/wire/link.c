@@ -206,8 +206,7 @@ static int cred_read(const struct sj_link_key *k, const char *cred, char *text,
 
 	if (!ctx)
 		return -ENOMEM;
-	if (munge_decode(cred, ctx, &data, &len, uid, &gid) ==
-		    EMUNGE_SUCCESS &&
+	if (munge_decode(cred, ctx, &data, &len, uid, &gid) == EMUNGE_SUCCESS &&
 	    data && len > 0 && (size_t)len < size) {
 		memcpy(text, data, len);
 		text[len] = '\0';

@@ -42,8 +42,7 @@ struct sj_link {
 void sj_link_init(struct sj_link *l);
 void sj_link_close(struct sj_link *l);
 /* Listen on any address; *port is the one that the kernel chose. */
-int sj_link_listen(int *fd, uint16_t *port)
-	__attribute__((warn_unused_result));
+int sj_link_listen(int *fd, uint16_t *port) __attribute__((warn_unused_result));
 /* Take a connection and challenge it. */
 int sj_link_accept(struct sj_link *l, int listen_fd)
 	__attribute__((warn_unused_result));

@@ -18,7 +18,7 @@
 #define SJ_MSG_TEXTS 2
 #define SJ_MSG_TEXT 4096 /* with its NUL */
 #define SJ_MSG_HEAD 8
-#define SJ_MSG_MAX \
+#define SJ_MSG_MAX                                                             \
 	(SJ_MSG_HEAD + 8 * SJ_MSG_NUMS + SJ_MSG_TEXTS * (2 + SJ_MSG_TEXT))
 
 enum sj_msg_type {

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# test: wait timeout=120
+# test: wait timeout=240
 #
 # Proof: on each node of a multi-node step runs an agent, from the step's
 # start, as the job's owner, in the job's cgroup, without a step of its own,
@@ -11,10 +11,10 @@ plan 7
 cl_start 3 || exit $?
 cat >"$CL/shared/home/job.sh" <<'EOF'
 #!/bin/bash
-srun -N3 -n6 sleep 8
+srun -N3 -n6 sleep 40
 srun -N1 -n1 true
 echo steps over
-sleep 20
+sleep 60
 EOF
 id=$(cl_batch -N3 -n6 --checkpoint=60 -o out job.sh)
 
@@ -25,7 +25,8 @@ agent_of() {
 }
 
 agents_up() {
-	agent_of n1 && agent_of n2 && agent_of n3
+	[ -n "$(agent_of n1)" ] && [ -n "$(agent_of n2)" ] &&
+		[ -n "$(agent_of n3)" ]
 }
 
 agent_user() {
@@ -47,7 +48,7 @@ ok "the next step has number 1" cl_wait 20 \
 	"$CL/log/slurmd.n1.log"
 no_agents() {
 	grep -q "steps over" "$CL/shared/home/out" &&
-		! agent_of n1 && ! agent_of n2 && ! agent_of n3
+		[ -z "$(agent_of n1)$(agent_of n2)$(agent_of n3)" ]
 }
-ok "agents end with their steps" cl_wait 10 no_agents >/dev/null
+ok "agents end with their steps" cl_wait 10 no_agents
 cl_done

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# test: wait timeout=150
+# test: wait timeout=300
 #
 # Proof: below parent and stub a job sees exit codes, signals, stdin, labels
 # and output patterns as without --checkpoint.

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# test: wait timeout=120
+# test: wait timeout=240
 #
 # Options: in --help, wrong ones refused at submission, the old variables,
 # jobs without --checkpoint untouched, a wrong stasis.conf refuses only ours.

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# test: wait timeout=150
+# test: wait timeout=300
 #
 # A serial batch job: checkpoint and go on, requeue through "scontrol
 # checkpoint", vacate and restart; same id, same output as uninterrupted.

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# test: wait timeout=150
+# test: wait timeout=300
 #
 # Periodic checkpoints without an RPC, then the node dies: the job goes on
 # from the last one on another node, also when slurmctld was away during it.

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# test: wait timeout=150
+# test: wait timeout=300
 #
 # stasis evacuate by the administrator: the node drains, its jobs move, one
 # that cannot is named and stays; migrate to a named node.

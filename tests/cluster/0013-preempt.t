@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# test: wait timeout=120
+# test: wait timeout=240
 #
 # Preemption with a grace time: the job is saved and gone well inside it, and
 # goes on under its id when there is room again.  The user's own signal and

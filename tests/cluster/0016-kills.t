@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# test: wait timeout=180
+# test: wait timeout=300
 #
 # Worker and agents are killed, at rest and while a checkpoint is under way:
 # the job goes on, the last good checkpoint stays, the next one works.

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# test: wait timeout=150
+# test: wait timeout=300
 #
 # The newest image is damaged, the next one's disk was full: the job restarts
 # from the last good one; a failed checkpoint leaves job and images alone.

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# test: wait timeout=150
+# test: wait timeout=300
 #
 # slurmctld is away when a job is to be requeued: it stays frozen for
 # CommitWait, then goes on and says so; when slurmctld is back in time, the

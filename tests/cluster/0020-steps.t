@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# test: wait timeout=120
+# test: wait timeout=240
 #
 # Three multi-node steps one after the other, with labels and per-task files:
 # the job moves in the second; the first does not run again, no line is lost

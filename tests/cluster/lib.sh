@@ -213,9 +213,10 @@ cl_idle() {
 		awk '{ n += $1 } END { print n + 0 }')" = "$1" ]
 }
 
-# cl_wait SECONDS COMMAND...: until the command succeeds.
+# cl_wait SECONDS COMMAND...: until the command succeeds.  The seconds are
+# those of an idle machine; a busy one gets three times as many.
 cl_wait() {
-	local end=$((${EPOCHREALTIME/./} + $1 * 1000000))
+	local end=$((${EPOCHREALTIME/./} + $1 * 3000000))
 	shift
 	until "$@"; do
 		if [ "${EPOCHREALTIME/./}" -gt "$end" ]; then

@@ -143,8 +143,9 @@ static void store(struct sj_manifest *m)
 	char path[PATH_MAX];
 	char *text = NULL;
 
-	assert_int_equal(sj_fmt(dir, sizeof(dir), "%s/%u.%u", job.dir,
-				m->epoch, m->seq), 0);
+	assert_int_equal(sj_fmt(dir, sizeof(dir), "%s/%u.%u", job.dir, m->epoch,
+				m->seq),
+			 0);
 	assert_int_equal(mkdir(dir, 0700), 0);
 	assert_int_equal(sj_fmt(path, sizeof(path), "%s/manifest.json", dir),
 			 0);

@@ -98,8 +98,7 @@ static void changed(void **state)
 			memcpy(bad, buf, len);
 			bad[i] ^= 1 << bit;
 			ret = sj_msg_decode(&out, bad, len, &used);
-			assert_true(!ret || ret == -EAGAIN ||
-				    ret == -EBADMSG);
+			assert_true(!ret || ret == -EAGAIN || ret == -EBADMSG);
 			assert_true(used <= len);
 		}
 }
@@ -147,8 +146,7 @@ static void rubbish(void **state)
 			buf[i] = random();
 		if (len > 8) {
 			buf[0] = len - 4;
-			buf[1] = buf[2] = buf[3] = buf[5] = buf[6] = buf[7] =
-				0;
+			buf[1] = buf[2] = buf[3] = buf[5] = buf[6] = buf[7] = 0;
 		}
 		if (!sj_msg_decode(&out, buf, len, &used))
 			assert_true(used <= len && sj_msg_name(out.type));
@@ -159,7 +157,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(all_types), cmocka_unit_test(longest),
-		cmocka_unit_test(changed), cmocka_unit_test(refused),
+		cmocka_unit_test(changed),   cmocka_unit_test(refused),
 		cmocka_unit_test(rubbish),
 	};
 

@@ -23,13 +23,14 @@ static void times(void **state)
 		const char *text;
 		uint32_t seconds;
 	} good[] = {
-		{ "0", 0 },	       { "30", 1800 },	  { "1:30", 90 },
-		{ "1:02:03", 3723 },   { "1-2", 93600 },  { "0:05", 5 },
-		{ "1-2:03", 93780 },   { "1-2:03:04", 93784 },
+		{ "0", 0 },	     { "30", 1800 },	     { "1:30", 90 },
+		{ "1:02:03", 3723 }, { "1-2", 93600 },	     { "0:05", 5 },
+		{ "1-2:03", 93780 }, { "1-2:03:04", 93784 },
 	};
-	static const char *const bad[] = { "",	   "x",	   "1:", ":1",
-					   "1::2", "-1",   "1-", "1:2:3:4",
-					   "1 ",   "99999999999", "1.5" };
+	static const char *const bad[] = {
+		"",   "x",	 "1:", ":1",	      "1::2", "-1",
+		"1-", "1:2:3:4", "1 ", "99999999999", "1.5"
+	};
 	uint32_t s;
 	size_t i;
 
@@ -96,8 +97,7 @@ static void conf(void **state)
 	assert_non_null(strstr(err.text, "Kepe"));
 	assert_int_equal(load("Keep\n", &c, &err), -EINVAL);
 	memset(&err, 0, sizeof(err));
-	assert_int_equal(sj_conf_load(&c, "/nonexistent/stasis.conf", &err),
-			 0);
+	assert_int_equal(sj_conf_load(&c, "/nonexistent/stasis.conf", &err), 0);
 }
 
 static void files(void **state)
