@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034
 #
 # What tests of moved jobs share: a job of the program "steady", its reference
 # output, and waiting for its progress.  Sourced after lib.sh.

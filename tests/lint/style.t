@@ -152,7 +152,7 @@ def layout(f, text):
         wide = len(line.expandtabs(8))
         if wide > 80 and '"' not in line:
             yield f"{f}:{n}: {wide} columns, 80 allowed (strings exempt)"
-        if re.match(r" {8}", line) and not f.endswith(".S"):
+        if re.match(r" {8,}[^ \\]", line) and not f.endswith(".S"):
             yield f"{f}:{n}: indented by blanks"
 
 

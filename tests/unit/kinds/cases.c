@@ -442,7 +442,8 @@ static int sysv_setup(int *fds)
 	CHECK(sysv_at != (void *)-1 && sysv_sem >= 0 && sysv_msg >= 0);
 	strcpy(sysv_at + 10000, "shared");
 	CHECK(semctl(sysv_sem, 0, SETALL, v) == 0);
-	CHECK(msgsnd(sysv_msg, &a, 5, 0) == 0 && msgsnd(sysv_msg, &b, 5, 0) == 0);
+	CHECK(msgsnd(sysv_msg, &a, 5, 0) == 0 &&
+	      msgsnd(sysv_msg, &b, 5, 0) == 0);
 	return 0;
 }
 
