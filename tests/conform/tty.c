@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Kinds of pseudo terminals inside the tree: termios and window size, bytes
- * that nobody has read yet (refused), a session on one with its foreground group, job
+ * that nobody has read yet (refused), a session on one with its foreground
+ * group, job
  * control after the restart.
  *
  * test: wait as=both timeout=300
