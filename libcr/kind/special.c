@@ -52,9 +52,9 @@ static bool is_tty(const struct cri_probe *p)
 /* null zero full random urandom kmsg */
 static bool stateless(dev_t dev)
 {
-	return major(dev) == 1 && (minor(dev) == 3 || minor(dev) == 5 ||
-				   minor(dev) == 7 || minor(dev) == 8 ||
-				   minor(dev) == 9 || minor(dev) == 11);
+	return major(dev) == 1 &&
+	       (minor(dev) == 3 || minor(dev) == 5 || minor(dev) == 7 ||
+		minor(dev) == 8 || minor(dev) == 9 || minor(dev) == 11);
 }
 
 static bool match(const struct cri_probe *p)
@@ -93,7 +93,8 @@ static int check(const struct cri_probe *p, struct cri_err *err)
 				"is the POSIX message queue %.150s (not "
 				"supported)",
 				p->link);
-	if (pid > 1 && !cri_capture_proc(p->cap, (pid_t)pid))
+	if (pid > 1 && !cri_capture_proc(p->cap, (pid_t)pid) &&
+	    !cri_capture_by_pid(p->cap, (pid_t)pid))
 		return cri_fail(err, ENOTSUP,
 				"is %.150s of a process that is not part of "
 				"the checkpoint (not supported)",

@@ -7,6 +7,7 @@
 #include "config.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -29,29 +30,56 @@ static bool pair(const char *text, const char *name, uint64_t *ns)
 	const char *at = strstr(text, name);
 	unsigned long long sec, nsec;
 
-	if (!at || sscanf(at + strlen(name), ": (%llu, %llu)", &sec, &nsec) !=
-			   2)
+	if (!at ||
+	    sscanf(at + strlen(name), ": (%llu, %llu)", &sec, &nsec) != 2)
 		return false;
 	*ns = sec * NS + nsec;
 	return true;
 }
 
+/*
+ * A periodic timer stands still after its first unread expiration; asking for
+ * its time makes the kernel count the others and go on.
+ */
+static const char *current(const struct cri_probe *p, char *text, size_t size)
+{
+	struct itimerspec its;
+	char path[64];
+	ssize_t n;
+	int fd;
+
+	if (timerfd_gettime(p->fd, &its))
+		return p->fdinfo;
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", p->fd);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return p->fdinfo;
+	n = read(fd, text, size - 1);
+	close(fd);
+	if (n <= 0)
+		return p->fdinfo;
+	text[n] = '\0';
+	return text;
+}
+
 static int capture(struct cri_probe *p, struct cri_err *err)
 {
 	struct cri_rec_timerfd *r = cri_recset_add(p->set, CRI_REC_TIMERFD);
+	char room[1024];
+	const char *info = current(p, room, sizeof(room));
 	uint64_t v;
 
 	if (!r)
 		return -ENOMEM;
-	if (!cri_kind_field(p->fdinfo, "clockid", 10, &v) ||
-	    !cri_kind_field(p->fdinfo, "ticks", 10, &r->ticks) ||
-	    !pair(p->fdinfo, "it_value", &r->value) ||
-	    !pair(p->fdinfo, "it_interval", &r->interval))
+	if (!cri_kind_field(info, "clockid", 10, &v) ||
+	    !cri_kind_field(info, "ticks", 10, &r->ticks) ||
+	    !pair(info, "it_value", &r->value) ||
+	    !pair(info, "it_interval", &r->interval))
 		return cri_fail(err, ENOTSUP,
 				"is a timerfd that this kernel does not "
 				"describe");
 	r->clock = (uint32_t)v;
-	if (cri_kind_field(p->fdinfo, "settime flags", 8, &v))
+	if (cri_kind_field(info, "settime flags", 8, &v))
 		r->settime_flags = (uint32_t)v;
 	r->armed = r->value || r->interval;
 	cri_kind_refer(p, r->id);
@@ -115,8 +143,9 @@ static int start(struct cri_restore *rs, const struct cri_rec_ofd *ofd, int fd,
 	if (ret)
 		return cri_fail(err, -ret, "timerfd");
 	if (r->ticks && ioctl(fd, SET_TICKS, &r->ticks))
-		cri_restore_log(rs, "fd %u: %lu expirations of a timerfd were "
-				    "not read and are lost",
+		cri_restore_log(rs,
+				"fd %u: %lu expirations of a timerfd were "
+				"not read and are lost",
 				ofd->num, (unsigned long)r->ticks);
 	return 0;
 }
