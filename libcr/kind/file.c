@@ -8,6 +8,7 @@
  */
 #include "config.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -22,6 +23,7 @@
 #define PAGE 4096u
 #define DELETED " (deleted)"
 #define SHM_DIR "/dev/shm/"
+#define MAX_NAMES 20000u
 
 static bool match(const struct cri_probe *p)
 {
@@ -32,6 +34,11 @@ static bool match(const struct cri_probe *p)
 	if (strncmp(p->link, "/secretmem", 10) == 0)
 		return false;
 	return S_ISREG(p->st.st_mode) || S_ISDIR(p->st.st_mode);
+}
+
+static bool in_memory(const char *path)
+{
+	return strncmp(path, SHM_DIR, sizeof(SHM_DIR) - 1) == 0;
 }
 
 static size_t named_length(const char *link)
@@ -124,9 +131,44 @@ static int record_new(struct cri_probe *p, struct cri_rec_file **out)
 				     p->st.st_ino, f->id);
 }
 
+/* Another name of the inode, in the directory where it had that one. */
+static char *other_name(struct cri_probe *p, const struct cri_rec_file *f)
+{
+	const char *slash = strrchr(f->path, '/');
+	unsigned int budget = MAX_NAMES;
+	char path[4200], *found = NULL;
+	struct dirent *e;
+	struct stat st;
+	DIR *d;
+
+	if (!slash || f->nlink == 0 || !S_ISREG(f->mode))
+		return NULL;
+	snprintf(path, sizeof(path), "%.*s", (int)(slash - f->path + 1),
+		 f->path);
+	d = opendir(path);
+	while (d && !found && budget-- && (e = readdir(d))) {
+		if (e->d_ino != f->ino)
+			continue;
+		snprintf(path, sizeof(path), "%.*s%s",
+			 (int)(slash - f->path + 1), f->path, e->d_name);
+		if (!lstat(path, &st) && st.st_ino == f->ino &&
+		    st.st_dev == f->dev)
+			found = cri_recset_strdup(p->set, path);
+	}
+	if (d)
+		closedir(d);
+	return found;
+}
+
 static int nameless(struct cri_probe *p, struct cri_rec_file *f,
 		    struct cri_err *err)
 {
+	char *other = other_name(p, f);
+
+	if (other) {
+		f->path = other;
+		return 0;
+	}
 	f->path[named_length(f->path)] = '\0';
 	f->unlinked = 1;
 	if (S_ISDIR(f->mode)) {
@@ -160,7 +202,7 @@ static int capture(struct cri_probe *p, struct cri_err *err)
 		f->flags |= CRI_FILE_WRITTEN;
 	if (!f->sample && (p->ofd->flags & O_ACCMODE) != O_WRONLY)
 		f->sample = sample(p->fd, f->size);
-	if (!f->content && strncmp(f->path, SHM_DIR, strlen(SHM_DIR)) == 0) {
+	if (!f->content && in_memory(f->path)) {
 		f->flags |= CRI_FILE_SHM;
 		ret = cri_capture_content(p->cap, p->fd, f->size, &f->content,
 					  err);
@@ -343,19 +385,37 @@ static int open_again(struct cri_restore *rs, const struct cri_rec_ofd *ofd,
 	return cri_kind_status(*fd, ofd->flags);
 }
 
-static int shm_again(struct cri_restore *rs, const struct cri_rec_file *f,
-		     int fd, struct cri_err *err)
+static int memory_again(struct cri_restore *rs, const struct cri_rec_file *f,
+			struct cri_err *err)
 {
-	int own = cri_kind_reopen(fd, O_RDWR), ret = 0;
+	const char *path = cri_restore_path(rs, f->path);
+	int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW), ret = 0;
 
-	if (own < 0)
+	if (fd < 0)
 		return 0; /* not writable by us: nobody of us changed it */
-	if (ftruncate(own, 0) || ftruncate(own, (off_t)f->size))
-		ret = cri_fail(err, errno, "%s", f->path);
+	if (ftruncate(fd, 0) || ftruncate(fd, (off_t)f->size))
+		ret = cri_fail(err, errno, "%s", path);
 	if (!ret)
-		ret = cri_restore_content(rs, f->content, own, err);
-	close(own);
+		ret = cri_restore_content(rs, f->content, fd, err);
+	close(fd);
 	return ret;
+}
+
+int cri_restore_shm_again(struct cri_restore *rs, struct cri_err *err)
+{
+	struct cri_rec_file *f;
+	uint32_t i;
+	int ret;
+
+	cri_for_each(cri_restore_records(rs), CRI_REC_FILE, i, f)
+	{
+		if (!(f->flags & CRI_FILE_SHM) || f->unlinked)
+			continue;
+		ret = memory_again(rs, f, err);
+		if (ret)
+			return ret;
+	}
+	return 0;
 }
 
 static int outside(struct cri_restore *rs, const struct cri_rec_ofd *ofd,
@@ -367,7 +427,7 @@ static int outside(struct cri_restore *rs, const struct cri_rec_ofd *ofd,
 	if (!f || f->unlinked || !S_ISREG(f->mode) || ofd->flags & O_PATH)
 		return 0;
 	if (f->flags & CRI_FILE_SHM)
-		return shm_again(rs, f, fd, err);
+		return 0; /* see cri_restore_shm_again() */
 	if ((ofd->flags & O_ACCMODE) == O_RDONLY || fstat(fd, &st) ||
 	    (uint64_t)st.st_size <= f->size)
 		return 0;

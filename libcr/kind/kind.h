@@ -155,6 +155,8 @@ int cri_restore_base(const struct cri_restore *rs);
 /* Make a named file of /dev/shm again where it is gone. */
 int cri_restore_shm_file(struct cri_restore *rs, const struct cri_rec_file *f,
 			 const char *path, struct cri_err *err);
+/* All of them get the content they had, once everybody is ready. */
+int cri_restore_shm_again(struct cri_restore *rs, struct cri_err *err);
 void cri_restore_log(struct cri_restore *rs, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 

@@ -55,7 +55,8 @@ static int check(const struct cri_probe *p, struct cri_err *err)
 	if ((uint32_t)fcntl(p->fd, F_GETFL) & THREAD)
 		return cri_fail(err, ENOTSUP,
 				"is a pidfd of a thread (not supported)");
-	if (pid > 0 && !cri_capture_proc(p->cap, (pid_t)pid))
+	if (pid > 0 && !cri_capture_proc(p->cap, (pid_t)pid) &&
+	    !cri_capture_by_pid(p->cap, (pid_t)pid))
 		return cri_fail(err, ENOTSUP,
 				"is a pidfd of process %d, which is not part "
 				"of the checkpoint (not supported)",

@@ -93,7 +93,8 @@ static int check(const struct cri_probe *p, struct cri_err *err)
 				"is the POSIX message queue %.150s (not "
 				"supported)",
 				p->link);
-	if (pid > 1 && !cri_capture_proc(p->cap, (pid_t)pid))
+	if (pid > 1 && !cri_capture_proc(p->cap, (pid_t)pid) &&
+	    !cri_capture_by_pid(p->cap, (pid_t)pid))
 		return cri_fail(err, ENOTSUP,
 				"is %.150s of a process that is not part of "
 				"the checkpoint (not supported)",

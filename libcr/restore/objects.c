@@ -298,7 +298,8 @@ int cri_restore_outside(struct cri_restore *rs, struct cri_err *err)
 			return cri_fail(err, -ret, "cannot finish a %s",
 					kind->name);
 	}
-	return cri_sysv_outside(rs, err);
+	ret = cri_restore_shm_again(rs, err);
+	return ret ? ret : cri_sysv_outside(rs, err);
 }
 
 void cri_restore_objects_close(struct cri_restore *rs)
@@ -321,7 +322,10 @@ void cri_restore_objects_close(struct cri_restore *rs)
 	rs->path = NULL;
 }
 
-/* A new inode without a name, on the same file system where that goes. */
+/*
+ * A new inode on the same file system where that goes: with the name it had,
+ * for a moment, since the kernel goes on showing it; or with none.
+ */
 static int nameless_new(struct cri_restore *rs, const struct cri_rec_file *f)
 {
 	const char *path = cri_restore_path(rs, f->path);
@@ -329,7 +333,12 @@ static int nameless_new(struct cri_restore *rs, const struct cri_rec_file *f)
 	char *dir = slash ? strndup(path, (size_t)(slash - path) + 1) : NULL;
 	int fd = -1;
 
-	if (dir)
+	if (slash && slash[1] != '#') {
+		fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+		if (fd >= 0)
+			unlink(path);
+	}
+	if (fd < 0 && dir)
 		fd = open(dir, O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
 	free(dir);
 	if (fd < 0)
