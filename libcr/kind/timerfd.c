@@ -7,6 +7,7 @@
 #include "config.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -36,22 +37,49 @@ static bool pair(const char *text, const char *name, uint64_t *ns)
 	return true;
 }
 
+/*
+ * A periodic timer stands still after its first unread expiration; asking for
+ * its time makes the kernel count the others and go on.
+ */
+static const char *current(const struct cri_probe *p, char *text, size_t size)
+{
+	struct itimerspec its;
+	char path[64];
+	ssize_t n;
+	int fd;
+
+	if (timerfd_gettime(p->fd, &its))
+		return p->fdinfo;
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", p->fd);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return p->fdinfo;
+	n = read(fd, text, size - 1);
+	close(fd);
+	if (n <= 0)
+		return p->fdinfo;
+	text[n] = '\0';
+	return text;
+}
+
 static int capture(struct cri_probe *p, struct cri_err *err)
 {
 	struct cri_rec_timerfd *r = cri_recset_add(p->set, CRI_REC_TIMERFD);
+	char room[1024];
+	const char *info = current(p, room, sizeof(room));
 	uint64_t v;
 
 	if (!r)
 		return -ENOMEM;
-	if (!cri_kind_field(p->fdinfo, "clockid", 10, &v) ||
-	    !cri_kind_field(p->fdinfo, "ticks", 10, &r->ticks) ||
-	    !pair(p->fdinfo, "it_value", &r->value) ||
-	    !pair(p->fdinfo, "it_interval", &r->interval))
+	if (!cri_kind_field(info, "clockid", 10, &v) ||
+	    !cri_kind_field(info, "ticks", 10, &r->ticks) ||
+	    !pair(info, "it_value", &r->value) ||
+	    !pair(info, "it_interval", &r->interval))
 		return cri_fail(err, ENOTSUP,
 				"is a timerfd that this kernel does not "
 				"describe");
 	r->clock = (uint32_t)v;
-	if (cri_kind_field(p->fdinfo, "settime flags", 8, &v))
+	if (cri_kind_field(info, "settime flags", 8, &v))
 		r->settime_flags = (uint32_t)v;
 	r->armed = r->value || r->interval;
 	cri_kind_refer(p, r->id);
