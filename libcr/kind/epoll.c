@@ -113,8 +113,7 @@ static int link_items(struct cri_capture *cap, struct cri_recset *set,
 			continue;
 		r = cri_recset_find(set, CRI_REC_EPOLL, ofd->inode);
 		for (k = 0; r && k < r->n_items; k++)
-			r->items[k].ofd = target(cap, set, ofd,
-						 r->items[k].fd);
+			r->items[k].ofd = target(cap, set, ofd, r->items[k].fd);
 	}
 	return 0;
 }
@@ -159,8 +158,8 @@ static int add(int epfd, int file, int num, struct epoll_event *ev)
 static int fill(struct cri_restore *rs, const struct cri_rec_ofd *ofd, int fd,
 		struct cri_err *err)
 {
-	struct cri_rec_epoll *r = cri_recset_find(
-		cri_restore_records(rs), CRI_REC_EPOLL, ofd->inode);
+	struct cri_rec_epoll *r = cri_recset_find(cri_restore_records(rs),
+						  CRI_REC_EPOLL, ofd->inode);
 	struct epoll_event ev;
 	uint32_t i;
 	int file, ret;
@@ -176,8 +175,7 @@ static int fill(struct cri_restore *rs, const struct cri_rec_ofd *ofd, int fd,
 		ret = add(fd, file, (int)it->fd, &ev);
 		if (ret && ret != -EEXIST)
 			return cri_fail(err, -ret,
-					"adding fd %u to an epoll set",
-					it->fd);
+					"adding fd %u to an epoll set", it->fd);
 	}
 	return 0;
 }

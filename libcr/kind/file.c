@@ -287,8 +287,7 @@ static int verify(struct cri_restore *rs, const struct cri_rec_ofd *ofd,
 		return cri_fail(err, errno, "%s", path);
 	if ((st.st_mode & S_IFMT) != (f->mode & S_IFMT))
 		return cri_fail(err, ESTALE, "%s is of another type now", path);
-	if (!S_ISREG(f->mode) || ofd->flags & O_PATH ||
-	    f->flags & CRI_FILE_SHM)
+	if (!S_ISREG(f->mode) || ofd->flags & O_PATH || f->flags & CRI_FILE_SHM)
 		return 0;
 	return unchanged(f, path, &st, err);
 }

@@ -123,8 +123,7 @@ static bool unsent(int fd, const struct tcp_info *ti)
 {
 	int n = 0;
 
-	return ti->tcpi_notsent_bytes ||
-	       (!ioctl(fd, SIOCOUTQNSD, &n) && n > 0);
+	return ti->tcpi_notsent_bytes || (!ioctl(fd, SIOCOUTQNSD, &n) && n > 0);
 }
 
 int cri_inet_capture(struct cri_probe *p, struct cri_rec_socket *r,
@@ -166,9 +165,8 @@ static struct cri_rec_socket *find_peer(struct cri_recset *set,
 	cri_for_each(set, CRI_REC_SOCKET, i, o)
 	{
 		if (o != r && o->family != AF_UNIX && o->type == SOCK_STREAM &&
-		    o->state == CRI_SOCK_CONNECTED &&
-		    endpoint(&o->local, &a) && endpoint(&o->remote, &b) &&
-		    same(&a, &m) && same(&b, &l))
+		    o->state == CRI_SOCK_CONNECTED && endpoint(&o->local, &a) &&
+		    endpoint(&o->remote, &b) && same(&a, &m) && same(&b, &l))
 			return o;
 	}
 	return NULL;

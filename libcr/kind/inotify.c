@@ -50,8 +50,8 @@ static void handle(struct shown *w, const char *line)
 	if (!at || sscanf(at, "fhandle-type:%x", &w->type) != 1)
 		return;
 	at = strstr(at, "f_handle:");
-	for (at = at ? at + 9 : ""; w->len < sizeof(w->handle) &&
-				    sscanf(at, "%2x", &byte) == 1;
+	for (at = at ? at + 9 : "";
+	     w->len < sizeof(w->handle) && sscanf(at, "%2x", &byte) == 1;
 	     at += 2)
 		w->handle[w->len++] = (unsigned char)byte;
 }
@@ -169,8 +169,8 @@ static bool any_handle(struct seek *s, struct cri_recset *set)
 		return false;
 	cri_for_each(set, CRI_REC_FS, i, fs)
 	{
-		if (fs->cwd && by_handle(s->w, fs->cwd, s->path,
-					 sizeof(s->path)))
+		if (fs->cwd &&
+		    by_handle(s->w, fs->cwd, s->path, sizeof(s->path)))
 			return true;
 	}
 	if (by_handle(s->w, "/", s->path, sizeof(s->path)) ||
@@ -258,9 +258,8 @@ static int capture(struct cri_probe *p, struct cri_err *err)
 	if (!r)
 		return -ENOMEM;
 	while (line) {
-		ret = strncmp(line, "inotify wd:", 11) ?
-			      0 :
-			      watch(p, r, line, err);
+		ret = strncmp(line, "inotify wd:", 11) ? 0 :
+							 watch(p, r, line, err);
 		if (ret)
 			return ret;
 		line = strchr(line, '\n');

@@ -83,8 +83,8 @@ static int capture(struct cri_probe *p, struct cri_err *err)
 static bool late(struct cri_restore *rs, const struct cri_rec_ofd *ofd,
 		 struct cri_late *l)
 {
-	struct cri_rec_pidfd *r = cri_recset_find(
-		cri_restore_records(rs), CRI_REC_PIDFD, ofd->inode);
+	struct cri_rec_pidfd *r = cri_recset_find(cri_restore_records(rs),
+						  CRI_REC_PIDFD, ofd->inode);
 
 	if (!r || !r->pid)
 		return false;

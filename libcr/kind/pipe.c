@@ -253,9 +253,9 @@ static int place_all(struct cri_restore *rs, const struct cri_rec_ofd *first,
 		return -ENOMEM;
 	*fd = -1;
 	for (i = 0; i < n; i++) {
-		new = cri_kind_reopen(base, (list[i]->flags &
-					     ~(uint32_t)O_DIRECT) |
-						    O_NONBLOCK);
+		new = cri_kind_reopen(base,
+				      (list[i]->flags & ~(uint32_t)O_DIRECT) |
+					      O_NONBLOCK);
 		if (new < 0)
 			return new;
 		ret = cri_kind_status(new, list[i]->flags);
@@ -288,9 +288,9 @@ static int open_again(struct cri_restore *rs, const struct cri_rec_ofd *ofd,
 		base = base_fifo(rs, r);
 	} else {
 		/* Opening it again through /proc gives either end. */
-		base = pipe2(ends, O_CLOEXEC) ? -errno :
-						cri_kind_reopen(ends[1],
-								O_RDWR);
+		base = pipe2(ends, O_CLOEXEC) ?
+			       -errno :
+			       cri_kind_reopen(ends[1], O_RDWR);
 	}
 	ret = base < 0 ? base : write_content(r, base);
 	if (!ret)
@@ -302,8 +302,8 @@ static int open_again(struct cri_restore *rs, const struct cri_rec_ofd *ofd,
 		close(ends[1]);
 	}
 	if (ret)
-		return cri_fail(err, -ret, "a pipe%s%s",
-				r->path[0] ? " " : "", r->path);
+		return cri_fail(err, -ret, "a pipe%s%s", r->path[0] ? " " : "",
+				r->path);
 	return 0;
 }
 

@@ -44,8 +44,7 @@ static int in_flight(struct cri_probe *p, struct cri_packet *m,
 		for (i = 0; i < n; i++) {
 			struct cri_fd *f = NULL;
 
-			memcpy(&fd, CMSG_DATA(c) + i * sizeof(int),
-			       sizeof(fd));
+			memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(fd));
 			if (!ret)
 				f = CRI_GROW(p->set, m->fds, m->n_fds);
 			if (!f) {
@@ -53,8 +52,8 @@ static int in_flight(struct cri_probe *p, struct cri_packet *m,
 				ret = ret ? ret : -ENOMEM;
 				continue;
 			}
-			ret = cri_capture_inflight(p->cap, p->proc, fd,
-						   &f->ofd, err);
+			ret = cri_capture_inflight(p->cap, p->proc, fd, &f->ofd,
+						   err);
 		}
 	}
 	return ret;
@@ -114,8 +113,8 @@ int cri_queue_peek(struct cri_probe *p, struct cri_rec_socket *r,
 		pending = 0;
 	/* A stream that cannot be walked is taken by one large look. */
 	(void)getsockopt(p->fd, SOL_SOCKET, SO_PEEK_OFF, &was, &len);
-	walk = setsockopt(p->fd, SOL_SOCKET, SO_PEEK_OFF, &off,
-			  sizeof(off)) == 0;
+	walk = setsockopt(p->fd, SOL_SOCKET, SO_PEEK_OFF, &off, sizeof(off)) ==
+	       0;
 	if (pending < (int)MAX_MSG)
 		pending = (int)MAX_MSG;
 	buf = malloc((size_t)pending);

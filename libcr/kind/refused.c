@@ -104,8 +104,8 @@ static int check(const struct cri_probe *p, struct cri_err *err)
 	size_t i;
 
 	for (i = 0; i < sizeof(links) / sizeof(links[0]); i++)
-		if (strncmp(p->link, links[i].start,
-			    strlen(links[i].start)) == 0)
+		if (strncmp(p->link, links[i].start, strlen(links[i].start)) ==
+		    0)
 			return say(err, links[i].name);
 	if (S_ISSOCK(p->st.st_mode))
 		return socket_check(p, err);

@@ -23,8 +23,7 @@ static uint32_t huge_shift(int fd)
 {
 	struct statfs fs;
 
-	if (fstatfs(fd, &fs) || fs.f_type != HUGETLBFS_MAGIC ||
-	    fs.f_bsize <= 0)
+	if (fstatfs(fd, &fs) || fs.f_type != HUGETLBFS_MAGIC || fs.f_bsize <= 0)
 		return 0;
 	return (uint32_t)__builtin_ctzl((unsigned long)fs.f_bsize);
 }
@@ -93,8 +92,8 @@ static int open_again(struct cri_restore *rs, const struct cri_rec_ofd *ofd,
 static int seal(struct cri_restore *rs, const struct cri_rec_ofd *ofd, int fd,
 		struct cri_err *err)
 {
-	struct cri_rec_shmem *r = cri_recset_find(
-		cri_restore_records(rs), CRI_REC_SHMEM, ofd->inode);
+	struct cri_rec_shmem *r = cri_recset_find(cri_restore_records(rs),
+						  CRI_REC_SHMEM, ofd->inode);
 	int base, now, ret;
 
 	(void)fd;

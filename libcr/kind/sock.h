@@ -38,11 +38,9 @@ int cri_unix_link(struct cri_capture *cap, struct cri_recset *set,
 int cri_unix_verify(struct cri_restore *rs, const struct cri_rec_socket *r,
 		    struct cri_err *err);
 int cri_unix_open(struct cri_restore *rs, const struct cri_rec_ofd *ofd,
-		  const struct cri_rec_socket *r, int *fd,
-		  struct cri_err *err);
+		  const struct cri_rec_socket *r, int *fd, struct cri_err *err);
 int cri_unix_fill(struct cri_restore *rs, const struct cri_rec_ofd *ofd,
-		  const struct cri_rec_socket *r, int fd,
-		  struct cri_err *err);
+		  const struct cri_rec_socket *r, int fd, struct cri_err *err);
 
 /* inet.c */
 int cri_inet_capture(struct cri_probe *p, struct cri_rec_socket *r,
@@ -50,11 +48,9 @@ int cri_inet_capture(struct cri_probe *p, struct cri_rec_socket *r,
 int cri_inet_link(struct cri_recset *set, struct cri_rec_socket *r,
 		  struct cri_err *err);
 int cri_inet_open(struct cri_restore *rs, const struct cri_rec_ofd *ofd,
-		  const struct cri_rec_socket *r, int *fd,
-		  struct cri_err *err);
+		  const struct cri_rec_socket *r, int *fd, struct cri_err *err);
 int cri_inet_fill(struct cri_restore *rs, const struct cri_rec_ofd *ofd,
-		  const struct cri_rec_socket *r, int fd,
-		  struct cri_err *err);
+		  const struct cri_rec_socket *r, int fd, struct cri_err *err);
 
 /* queue.c: messages looked at without taking them, and sent again. */
 int cri_queue_peek(struct cri_probe *p, struct cri_rec_socket *r,

@@ -52,9 +52,9 @@ static bool is_tty(const struct cri_probe *p)
 /* null zero full random urandom kmsg */
 static bool stateless(dev_t dev)
 {
-	return major(dev) == 1 && (minor(dev) == 3 || minor(dev) == 5 ||
-				   minor(dev) == 7 || minor(dev) == 8 ||
-				   minor(dev) == 9 || minor(dev) == 11);
+	return major(dev) == 1 &&
+	       (minor(dev) == 3 || minor(dev) == 5 || minor(dev) == 7 ||
+		minor(dev) == 8 || minor(dev) == 9 || minor(dev) == 11);
 }
 
 static bool match(const struct cri_probe *p)

@@ -228,9 +228,10 @@ static int wrong(struct cri_err *err, const char *what, uint32_t id, int ret)
 {
 	return cri_fail(err, -ret,
 			"the SysV %s %u cannot get its number back%s", what, id,
-			ret == -EPERM || ret == -EACCES ?
-				" (needs an IPC namespace of its own)" :
-				"");
+			ret == -EPERM || ret == -EACCES ? " (needs an IPC "
+							  "namespace of its "
+							  "own)" :
+							  "");
 }
 
 static int shm_fill(struct cri_restore *rs, const struct cri_rec_sysvshm *r,
@@ -395,7 +396,8 @@ static int sem_set(const struct cri_rec_semset *r, struct cri_err *err)
 		values[i] = (unsigned short)r->sems[i].value;
 	ret = semctl((int)r->ipc_id, 0, SETALL, arg) < 0 ? -errno : 0;
 	free(values);
-	return ret ? cri_fail(err, -ret, "setting semaphore set %u", r->ipc_id) :
+	return ret ? cri_fail(err, -ret, "setting semaphore set %u",
+			      r->ipc_id) :
 		     0;
 }
 
@@ -439,8 +441,7 @@ int cri_sysv_outside(struct cri_restore *rs, struct cri_err *err)
 
 	cri_for_each(set, CRI_REC_SYSVSHM, i, shm)
 	{
-		if (shm->removed &&
-		    shmctl((int)shm->ipc_id, IPC_RMID, NULL))
+		if (shm->removed && shmctl((int)shm->ipc_id, IPC_RMID, NULL))
 			return cri_fail(err, errno,
 					"removing the SysV segment %u",
 					shm->ipc_id);

@@ -49,8 +49,7 @@ static void destroy(int family, const struct line *l)
 		struct nlmsghdr head;
 		struct inet_diag_req_v2 req;
 	} r;
-	int nl = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC,
-			NETLINK_SOCK_DIAG);
+	int nl = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
 
 	if (nl < 0)
 		return;

@@ -30,8 +30,8 @@ static bool pair(const char *text, const char *name, uint64_t *ns)
 	const char *at = strstr(text, name);
 	unsigned long long sec, nsec;
 
-	if (!at || sscanf(at + strlen(name), ": (%llu, %llu)", &sec, &nsec) !=
-			   2)
+	if (!at ||
+	    sscanf(at + strlen(name), ": (%llu, %llu)", &sec, &nsec) != 2)
 		return false;
 	*ns = sec * NS + nsec;
 	return true;
@@ -143,8 +143,9 @@ static int start(struct cri_restore *rs, const struct cri_rec_ofd *ofd, int fd,
 	if (ret)
 		return cri_fail(err, -ret, "timerfd");
 	if (r->ticks && ioctl(fd, SET_TICKS, &r->ticks))
-		cri_restore_log(rs, "fd %u: %lu expirations of a timerfd were "
-				    "not read and are lost",
+		cri_restore_log(rs,
+				"fd %u: %lu expirations of a timerfd were "
+				"not read and are lost",
 				ofd->num, (unsigned long)r->ticks);
 	return 0;
 }

@@ -39,8 +39,7 @@ static bool match(const struct cri_probe *p)
 {
 	unsigned int maj = major(p->st.st_rdev);
 
-	if (!S_ISCHR(p->st.st_mode) ||
-	    (uint32_t)fcntl(p->fd, F_GETFL) & O_PATH)
+	if (!S_ISCHR(p->st.st_mode) || (uint32_t)fcntl(p->fd, F_GETFL) & O_PATH)
 		return false;
 	/* ptmx and console; virtual and serial lines; pty slaves */
 	return (maj == 5 && minor(p->st.st_rdev) >= 1) || maj == 4 ||
@@ -163,8 +162,8 @@ static int link_ends(struct cri_capture *cap, struct cri_recset *set,
 	{
 		if (r->kind == CRI_TTY_PTY && r->flags)
 			return cri_kind_blame(
-				set, cri_kind_ofd(set, CRI_REC_TTY, r->id),
-				err, EAGAIN,
+				set, cri_kind_ofd(set, CRI_REC_TTY, r->id), err,
+				EAGAIN,
 				"is a pseudo terminal with text in flight");
 	}
 	return 0;
@@ -267,8 +266,7 @@ static int open_slave(int master, uint32_t flags)
 	int fd;
 
 	flags &= O_ACCMODE | O_NONBLOCK | O_APPEND;
-	fd = ioctl(master, TIOCGPTPEER,
-		   (int)flags | O_CLOEXEC | O_NOCTTY);
+	fd = ioctl(master, TIOCGPTPEER, (int)flags | O_CLOEXEC | O_NOCTTY);
 	return fd < 0 ? -errno : fd;
 }
 
@@ -330,8 +328,9 @@ static int open_pty(struct cri_restore *rs, const struct cri_rec_tty *r,
 	if (!ret && r->exclusive && ioctl(peer, TIOCEXCL))
 		ret = -errno;
 	if (!ret && !ioctl(master, TIOCGPTN, &got) && got != r->index)
-		cri_restore_log(rs, "/dev/pts/%u is taken: the terminal is "
-				    "/dev/pts/%u now",
+		cri_restore_log(rs,
+				"/dev/pts/%u is taken: the terminal is "
+				"/dev/pts/%u now",
 				r->index, got);
 	if (peer >= 0)
 		close(peer);

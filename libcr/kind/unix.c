@@ -170,8 +170,8 @@ int cri_unix_link(struct cri_capture *cap, struct cri_recset *set,
 static int in_use(const struct cri_rec_socket *r, const struct sockaddr *sa,
 		  socklen_t len)
 {
-	int fd = socket(AF_UNIX, (int)r->type | SOCK_CLOEXEC | SOCK_NONBLOCK,
-			0);
+	int fd =
+		socket(AF_UNIX, (int)r->type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	int ret;
 
 	if (fd < 0)
@@ -193,8 +193,7 @@ static int place_of(struct cri_restore *rs, const struct cri_bytes *addr,
 	*len = addr->len;
 	if (!path || path[0] != '/')
 		return 0;
-	memcpy(old, path,
-	       addr->len - offsetof(struct sockaddr_un, sun_path));
+	memcpy(old, path, addr->len - offsetof(struct sockaddr_un, sun_path));
 	now = cri_restore_path(rs, old);
 	if (strlen(now) >= sizeof(to->un.sun_path))
 		return -ENAMETOOLONG;
@@ -372,8 +371,8 @@ static int listener_fd(struct cri_restore *rs, const struct cri_rec_ofd *ofd,
 		       const struct cri_rec_socket *server, bool *own,
 		       struct cri_err *err)
 {
-	struct cri_rec_socket *l = listener_of(cri_restore_records(rs),
-					       &server->local);
+	struct cri_rec_socket *l =
+		listener_of(cri_restore_records(rs), &server->local);
 	struct cri_rec_socket tmp = *server;
 	int fd, ret;
 
@@ -587,8 +586,7 @@ int cri_unix_fill(struct cri_restore *rs, const struct cri_rec_ofd *ofd,
 		return 0;
 	if (peer && peer->peer == r->id) {
 		via = r->n_queue ? cri_sock_need(rs, peer->id, err) : 0;
-		return via < 0 ? via :
-				 cri_queue_send_all(rs, via, r, err);
+		return via < 0 ? via : cri_queue_send_all(rs, via, r, err);
 	}
 	if (r->type == SOCK_DGRAM)
 		ret = fill_datagrams(rs, ofd, r, err);
@@ -598,8 +596,9 @@ int cri_unix_fill(struct cri_restore *rs, const struct cri_rec_ofd *ofd,
 	    (r->state == CRI_SOCK_CONNECTED && r->remote.len)) {
 		ret = connect_name(fd, rs, ofd, &r->remote);
 		if (ret)
-			cri_restore_log(rs, "fd %u: nobody at the other end of "
-					    "a datagram socket",
+			cri_restore_log(rs,
+					"fd %u: nobody at the other end of "
+					"a datagram socket",
 					ofd->num);
 		return 0;
 	}

@@ -32,8 +32,8 @@ static int ask(int nl, uint32_t ino)
 	r.req.sdiag_family = AF_UNIX;
 	r.req.udiag_states = 0xffffffff;
 	r.req.udiag_ino = ino;
-	r.req.udiag_show = UDIAG_SHOW_PEER | UDIAG_SHOW_ICONS |
-			   UDIAG_SHOW_VFS | UDIAG_SHOW_RQLEN;
+	r.req.udiag_show = UDIAG_SHOW_PEER | UDIAG_SHOW_ICONS | UDIAG_SHOW_VFS |
+			   UDIAG_SHOW_RQLEN;
 	r.req.udiag_cookie[0] = 0xffffffff;
 	r.req.udiag_cookie[1] = 0xffffffff;
 	return send(nl, &r, sizeof(r), 0) == (ssize_t)sizeof(r) ? 0 : -errno;

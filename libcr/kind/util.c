@@ -135,8 +135,8 @@ static struct index *index_get(struct cri_restore *rs)
 }
 
 const struct cri_rec_ofd **cri_kind_ofds(struct cri_restore *rs,
-					 enum cri_rec_type type,
-					 uint32_t inode, size_t *n)
+					 enum cri_rec_type type, uint32_t inode,
+					 size_t *n)
 {
 	struct cri_rec_ofd key = { .type = type, .inode = inode };
 	const struct cri_rec_ofd *k = &key;

@@ -26,8 +26,8 @@ const struct cri_rec_ofd *cri_kind_ofd(struct cri_recset *set,
 				       enum cri_rec_type type, uint32_t inode);
 /* All open files of a record, by an index made once. */
 const struct cri_rec_ofd **cri_kind_ofds(struct cri_restore *rs,
-					 enum cri_rec_type type,
-					 uint32_t inode, size_t *n);
+					 enum cri_rec_type type, uint32_t inode,
+					 size_t *n);
 /* Another open file of the same inode as fd, or -errno. */
 int cri_kind_reopen(int fd, uint32_t flags);
 /* Set the flags that F_SETFL can; 0 or -errno. */

@@ -59,8 +59,8 @@ static int move_op(struct cri_restore *rs, struct cri_rthread *th,
 				  fd->fd, cloexec ? O_CLOEXEC : 0, 0, 0, 0) ?
 			       0 :
 			       -ENOMEM;
-	return cri_op_sys(rs, th, "marking a descriptor", SYS_fcntl, 0,
-			  F_SETFD, cloexec, 0, 0, 0) ?
+	return cri_op_sys(rs, th, "marking a descriptor", SYS_fcntl, 0, F_SETFD,
+			  cloexec, 0, 0, 0) ?
 		       0 :
 		       -ENOMEM;
 }
@@ -84,8 +84,8 @@ static int place(struct cri_restore *rs, struct cri_rtask *t, uint32_t first,
 	}
 	if (ret || *zero)
 		return ret;
-	return cri_op_sys(rs, th, "closing a descriptor", SYS_close, 0, 0, 0,
-			  0, 0, 0) ?
+	return cri_op_sys(rs, th, "closing a descriptor", SYS_close, 0, 0, 0, 0,
+			  0, 0) ?
 		       0 :
 		       -ENOMEM;
 }

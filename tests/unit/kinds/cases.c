@@ -35,8 +35,8 @@ char case_why[256];
 
 void case_fail(const char *file, int line, const char *what)
 {
-	snprintf(case_why, sizeof(case_why), "%s:%d: %s (errno %d)", file,
-		 line, what, errno);
+	snprintf(case_why, sizeof(case_why), "%s:%d: %s (errno %d)", file, line,
+		 what, errno);
 }
 
 static int file_setup(int *fds)
@@ -262,8 +262,7 @@ static int epoll_check(const int *fds)
 	CHECK(write(fds[1], &one, 8) == 8);
 	CHECK(epoll_wait(fds[3], ev, 4, 100) == 1 && ev[0].data.u64 == 99);
 	CHECK(epoll_wait(fds[0], ev, 4, 100) == 1 &&
-	      ev[0].data.u64 == 0x1122334455667788 &&
-	      ev[0].events == EPOLLIN);
+	      ev[0].data.u64 == 0x1122334455667788 && ev[0].events == EPOLLIN);
 	return 0;
 }
 
@@ -339,8 +338,10 @@ static int pty_check(const int *fds)
 
 static int locks_setup(int *fds)
 {
-	struct flock l = { .l_type = F_WRLCK, .l_whence = SEEK_SET,
-			   .l_start = 10, .l_len = 5 };
+	struct flock l = { .l_type = F_WRLCK,
+			   .l_whence = SEEK_SET,
+			   .l_start = 10,
+			   .l_len = 5 };
 
 	fds[0] = open("lock", O_RDWR | O_CREAT, 0600);
 	CHECK(fcntl(fds[0], F_SETLK, &l) == 0);
@@ -355,8 +356,10 @@ static int locks_setup(int *fds)
 /* Another process must find all three. */
 static int locks_seen(void)
 {
-	struct flock l = { .l_type = F_WRLCK, .l_whence = SEEK_SET,
-			   .l_start = 0, .l_len = 50 };
+	struct flock l = { .l_type = F_WRLCK,
+			   .l_whence = SEEK_SET,
+			   .l_start = 0,
+			   .l_len = 50 };
 	int fd = open("lock", O_RDWR);
 
 	if (fcntl(fd, F_GETLK, &l) || l.l_type != F_WRLCK || l.l_start != 10 ||
@@ -442,7 +445,8 @@ static int sysv_setup(int *fds)
 	CHECK(sysv_at != (void *)-1 && sysv_sem >= 0 && sysv_msg >= 0);
 	strcpy(sysv_at + 10000, "shared");
 	CHECK(semctl(sysv_sem, 0, SETALL, v) == 0);
-	CHECK(msgsnd(sysv_msg, &a, 5, 0) == 0 && msgsnd(sysv_msg, &b, 5, 0) == 0);
+	CHECK(msgsnd(sysv_msg, &a, 5, 0) == 0 &&
+	      msgsnd(sysv_msg, &b, 5, 0) == 0);
 	return 0;
 }
 
@@ -454,12 +458,15 @@ static int sysv_check(const int *fds)
 	(void)fds;
 	fail |= strcmp(sysv_at + 10000, "shared") ? 1 : 0;
 	fail |= semctl(sysv_sem, 2, GETVAL) == 9 ? 0 : 2;
-	fail |= semget(0x5a5a0000 | (getpid() & 0xffff), 3, 0) == sysv_sem ?
-			0 : 4;
+	fail |= semget(0x5a5a0000 | (getpid() & 0xffff), 3, 0) == sysv_sem ? 0 :
+									     4;
 	fail |= msgrcv(sysv_msg, &m, 16, 1, IPC_NOWAIT) == 5 &&
-				!memcmp(m.text, "first", 5) ? 0 : 8;
+				!memcmp(m.text, "first", 5) ?
+			0 :
+			8;
 	fail |= msgrcv(sysv_msg, &m, 16, 0, IPC_NOWAIT) == 5 && m.type == 3 ?
-			0 : 16;
+			0 :
+			16;
 	shmctl(sysv_shm, IPC_RMID, NULL);
 	semctl(sysv_sem, 0, IPC_RMID);
 	msgctl(sysv_msg, IPC_RMID, NULL);

@@ -25,12 +25,12 @@ extern const struct kindcase kindcases[];
 extern const struct kindcase kindcases_socket[];
 extern char case_why[256];
 /* A fresh directory for the case to work in (current directory). */
-#define CHECK(cond) \
-	do { \
-		if (!(cond)) { \
-			case_fail(__FILE__, __LINE__, #cond); \
-			return -1; \
-		} \
+#define CHECK(cond)                                                            \
+	do {                                                                   \
+		if (!(cond)) {                                                 \
+			case_fail(__FILE__, __LINE__, #cond);                  \
+			return -1;                                             \
+		}                                                              \
 	} while (0)
 void case_fail(const char *file, int line, const char *what);
 const struct kindcase *case_find(const char *name);

@@ -25,7 +25,8 @@ static int send_fd(int sock, int fd, const char *text)
 		char room[CMSG_SPACE(sizeof(int))];
 	} ctl = { 0 };
 	struct iovec iov = { (void *)text, strlen(text) };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1,
+	struct msghdr msg = { .msg_iov = &iov,
+			      .msg_iovlen = 1,
 			      .msg_control = &ctl,
 			      .msg_controllen = sizeof(ctl) };
 
@@ -43,7 +44,8 @@ static int recv_fd(int sock, char *buf, size_t size)
 		char room[CMSG_SPACE(sizeof(int))];
 	} ctl = { 0 };
 	struct iovec iov = { buf, size };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1,
+	struct msghdr msg = { .msg_iov = &iov,
+			      .msg_iovlen = 1,
 			      .msg_control = &ctl,
 			      .msg_controllen = sizeof(ctl) };
 	int fd = -1;
@@ -60,9 +62,10 @@ static int pair_setup(int *fds)
 	int p[2];
 
 	CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, fds) == 0);
-	CHECK(write(fds[0], "to one", 6) == 6 && write(fds[1], "to zero", 7) == 7);
-	CHECK(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0,
-			 fds + 2) == 0);
+	CHECK(write(fds[0], "to one", 6) == 6 &&
+	      write(fds[1], "to zero", 7) == 7);
+	CHECK(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, fds + 2) ==
+	      0);
 	CHECK(write(fds[2], "a", 1) == 1 && write(fds[2], "bcd", 3) == 3);
 	CHECK(socketpair(AF_UNIX, SOCK_DGRAM, 0, fds + 4) == 0);
 	CHECK(write(fds[4], "dg", 2) == 2 && write(fds[4], "", 0) == 0 &&
@@ -82,7 +85,8 @@ static int pair_check(const int *fds)
 {
 	char buf[32];
 
-	CHECK(recv(fds[1], buf, 32, MSG_DONTWAIT) == 6 && !memcmp(buf, "to one", 6));
+	CHECK(recv(fds[1], buf, 32, MSG_DONTWAIT) == 6 &&
+	      !memcmp(buf, "to one", 6));
 	CHECK(recv(fds[0], buf, 32, MSG_DONTWAIT) == 7);
 	CHECK(write(fds[0], "x", 1) == 1 && read(fds[1], buf, 1) == 1);
 	CHECK(read(fds[3], buf, 32) == 1 && read(fds[3], buf, 32) == 3 &&
@@ -186,7 +190,8 @@ static int unix_setup(int *fds)
 	CHECK(write(fds[8], "anon", 4) == 4);
 	struct sockaddr_un un;
 	int len = named(&un, "@dg");
-	CHECK(sendto(fds[10], "from me", 7, 0, (void *)&un, (socklen_t)len) == 7);
+	CHECK(sendto(fds[10], "from me", 7, 0, (void *)&un, (socklen_t)len) ==
+	      7);
 	return 11;
 }
 
@@ -204,7 +209,8 @@ static int unix_check(const int *fds)
 	CHECK(getsockname(fds[2], (void *)&un, &len) == 0 && len > 3);
 	CHECK(read(fds[2], buf, 32) == 5);
 	fd = accept4(fds[0], NULL, NULL, SOCK_NONBLOCK);
-	CHECK(fd >= 0 && write(fds[3], "late", 4) == 4 && read(fd, buf, 32) == 4);
+	CHECK(fd >= 0 && write(fds[3], "late", 4) == 4 &&
+	      read(fd, buf, 32) == 4);
 	close(fd);
 	CHECK(stat(where, &st) == 0 && (st.st_mode & 0777) == 0622);
 	CHECK(write(fds[5], "seq", 3) == 3 && read(fds[6], buf, 32) == 3);

@@ -109,8 +109,11 @@ static void text_of(const char *path, char *to, size_t size)
 static int one(struct cri_capture *cap, int fd, uint32_t *id,
 	       struct cri_err *err)
 {
-	struct cri_probe p = { .cap = cap, .set = cap->set,
-			       .proc = &cap->proc, .num = fd, .fd = fd };
+	struct cri_probe p = { .cap = cap,
+			       .set = cap->set,
+			       .proc = &cap->proc,
+			       .num = fd,
+			       .fd = fd };
 	char path[64], info[8192];
 	const struct cri_kind *kind;
 	ssize_t n;
@@ -185,8 +188,8 @@ int cri_capture_content_of(struct cri_capture *cap, int fd, uint64_t size,
 	own = open(path, O_RDONLY | O_CLOEXEC);
 	cap->contents[obj].p = calloc(1, size + 1);
 	cap->contents[obj].len = size;
-	if (own < 0 || pread(own, cap->contents[obj].p, size, 0) !=
-			       (ssize_t)size)
+	if (own < 0 ||
+	    pread(own, cap->contents[obj].p, size, 0) != (ssize_t)size)
 		return cri_fail(err, EIO, "content");
 	close(own);
 	return 0;
