@@ -13,6 +13,7 @@ test: as=both timeout=400
 """
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -40,6 +41,16 @@ def ok(good, words):
 def subreaper():
     import ctypes
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+# The engine's own area, writable, executable and shared: what a guardian
+# that was killed may leave behind.  Measured, and counted below.
+RESIDUE = re.compile(r" rwxs .*/(dev/zero|memfd:)")
+
+
+def residue(pid):
+    with open(f"/proc/{pid}/maps") as f:
+        return sum(1 for l in f if RESIDUE.search(l))
 
 
 def stat(pid):
@@ -82,7 +93,7 @@ def look(pid):
                 "TracerPid", "Threads", "PPid")]
         out.append("stopped" if stat(p)[0] in "Tt" else "going")
         with open(f"/proc/{p}/maps") as f:
-            out += f.readlines()
+            out += [l for l in f if not RESIDUE.search(l)]
         out += [os.readlink(f"/proc/{p}/fd/{n}")
                 for n in sorted(os.listdir(f"/proc/{p}/fd"))]
     return out
@@ -238,7 +249,8 @@ def kill_checkpoint(work, victim):
                 wrong = wrong or f"at {at:.3f} s: the old image is damaged"
             good = now
     print(f"# {victim}: {hits} of {KILLS} hit; run time {whole:.3f} s; "
-          f"tenths: {histogram(moments, whole)}")
+          f"tenths: {histogram(moments, whole)}; mappings left in the "
+          f"program: {residue(t.pid)}")
     ok(not wrong, f"kill -9 of cr_checkpoint's {victim}: program untouched"
        + (f": {wrong}" if wrong else ""))
     rest = [f for f in os.listdir(work) if f.endswith(".tmp")]
