@@ -13,6 +13,11 @@
 
 #include "stasis.h"
 
+/* Works that have not run yet, of all sessions: memory that only time frees. */
+#define WORKS_MAX 262144
+
+static atomic_t works = ATOMIC_INIT(0);
+
 struct stasis_gate {
 	struct kref ref;
 	wait_queue_head_t wait;
@@ -58,6 +63,7 @@ static void park_run(struct callback_head *work)
 	}
 	WRITE_ONCE(p->gone, true);
 	kref_put(&p->ref, place_free);
+	atomic_dec(&works);
 	module_put(THIS_MODULE);
 }
 
@@ -69,6 +75,8 @@ static int place_add(struct stasis_gate *g, struct task_struct *t)
 	old = xa_load(&g->parks, (unsigned long)t >> 3);
 	if (old && !READ_ONCE(old->gone))
 		return 0;
+	if (atomic_read(&works) >= WORKS_MAX)
+		return -EAGAIN;
 	p = kzalloc(sizeof(*p), GFP_KERNEL_ACCOUNT);
 	if (!p)
 		return -ENOMEM;
@@ -87,12 +95,14 @@ static int place_add(struct stasis_gate *g, struct task_struct *t)
 	}
 	kref_get(&p->ref);
 	__module_get(THIS_MODULE);
+	atomic_inc(&works);
 	ret = task_work_add(t, &p->work, TWA_SIGNAL);
 	if (!ret)
 		return 1;
 	/* It exits: nothing to park, the place stays empty. */
 	WRITE_ONCE(p->gone, true);
 	kref_put(&p->ref, place_free);
+	atomic_dec(&works);
 	module_put(THIS_MODULE);
 	return 0;
 err:
@@ -114,30 +124,42 @@ static int gate_new(struct stasis_session *s)
 	return 0;
 }
 
+static int park_list(struct stasis_session *s, struct task_struct **list, u32 n,
+		     u32 *asked)
+{
+	int ret = 0;
+	u32 i;
+
+	for (i = 0; i < n && ret >= 0; i++) {
+		if (list[i] == current)
+			ret = -EDEADLK;
+		else
+			ret = place_add(s->gate, list[i]);
+		if (ret > 0)
+			*asked += 1;
+	}
+	stasis_threads_put(list, n);
+	return ret < 0 ? ret : 0;
+}
+
 static int park_proc(struct stasis_session *s, u32 id, u32 *asked)
 {
 	struct task_struct **list;
 	struct stasis_hold h;
-	u32 n, i;
 	int ret;
+	u32 n;
 
 	ret = stasis_hold_get(s, id, &h);
 	if (ret)
 		return ret == -ESRCH ? 0 : ret;
 	ret = stasis_threads_get(h.task, &list, &n);
-	if (ret)
-		goto out;
-	for (i = 0; i < n && ret >= 0; i++) {
-		ret = list[i] == current ? -EDEADLK :
-					   place_add(s->gate, list[i]);
-		if (ret > 0)
-			*asked += 1;
-	}
-	ret = ret < 0 ? ret : 0;
-	stasis_threads_put(list, n);
-out:
+	/* More were born while we looked: WAIT will tell. */
+	if (ret == -EAGAIN)
+		ret = 0;
+	else if (!ret)
+		ret = park_list(s, list, n, asked);
 	stasis_hold_put(&h);
-	return ret == -EAGAIN ? 0 : ret;
+	return ret;
 }
 
 int stasis_ioc_park(struct stasis_session *s, void *arg)
@@ -211,6 +233,17 @@ bool stasis_parked(struct stasis_session *s, struct task_struct *t)
 	return p && READ_ONCE(p->parked);
 }
 
+/* Asked to park: when it is continued it comes by before user mode. */
+static bool will_park(struct stasis_session *s, struct task_struct *t)
+{
+	struct stasis_place *p;
+
+	if (!s->gate)
+		return false;
+	p = xa_load(&s->gate->parks, (unsigned long)t >> 3);
+	return p && !READ_ONCE(p->gone);
+}
+
 /*
  * A vfork() parent counts as frozen for the freezer while it is inside of
  * the call; it sleeps killable, where a thread in the freezer's trap sleeps
@@ -225,14 +258,15 @@ u32 stasis_stands(struct stasis_session *s, struct task_struct *t)
 			return STASIS_WHY_RUNS;
 	} else if (state & __TASK_TRACED) {
 		return STASIS_WHY_TRACED;
-	} else if (!t->frozen) {
-		if (state & __TASK_STOPPED)
+	} else if (state & __TASK_STOPPED) {
+		if (!t->frozen && !will_park(s, t))
 			return STASIS_WHY_STOPPED;
+	} else if (!t->frozen) {
 		return state & TASK_UNINTERRUPTIBLE ? STASIS_WHY_SLEEPS :
 						      STASIS_WHY_RUNS;
 	} else if (state & TASK_UNINTERRUPTIBLE) {
 		return STASIS_WHY_VFORK;
-	} else if (!(state & (TASK_INTERRUPTIBLE | __TASK_STOPPED))) {
+	} else if (!(state & TASK_INTERRUPTIBLE)) {
 		return STASIS_WHY_RUNS;
 	}
 	return smp_load_acquire(&t->on_cpu) ? STASIS_WHY_RUNS : 0;

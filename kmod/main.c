@@ -59,7 +59,7 @@ static_assert(sizeof(struct stasis_pages) == 56);
 static_assert(sizeof(struct stasis_read) == 32);
 static_assert(sizeof(struct stasis_stream) == 48);
 static_assert(sizeof(struct stasis_drop) == 8);
-static_assert(sizeof(struct stasis_rec_proc) == 104);
+static_assert(sizeof(struct stasis_rec_proc) == 112);
 static_assert(sizeof(struct stasis_rec_thread) == 288);
 static_assert(sizeof(struct stasis_rec_ptimer) == 64);
 static_assert(sizeof(struct stasis_rec_vma) == 192);

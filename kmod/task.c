@@ -67,6 +67,7 @@ static void proc_record(struct stasis_out *o, struct stasis_hold *h, u32 n)
 	rec->n_threads = n;
 	rec->n_mm_users = atomic_read(&mm->mm_users);
 	rec->swap_pages = get_mm_counter(mm, MM_SWAPENTS);
+	rec->brk = mm->brk;
 	stasis_timers(o, t, rec);
 	stasis_actions(o, t);
 	stasis_pending(o, t, true);

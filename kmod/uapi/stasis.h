@@ -71,8 +71,10 @@ struct stasis_attach {
  * PARK: make every thread of every attached process stand still at its next
  * return to user mode, where no cgroup does.  Threads born meanwhile are
  * caught by calling again: WAIT tells.  UNPARK (also a closed session) lets
- * all go.  A thread stopped by a signal or in an uninterruptible sleep parks
- * when it wakes; until then the module cannot be unloaded.
+ * all go.  A thread stopped by a signal stands already and parks when it is
+ * continued; one in an uninterruptible sleep parks when it wakes.  Until then
+ * the module cannot be unloaded.  EAGAIN: too many such threads are waited
+ * for on this machine.
  */
 struct stasis_park {
 	__u32 size;
@@ -90,7 +92,7 @@ struct stasis_park {
 #define STASIS_WHY_VFORK 2
 #define STASIS_WHY_TRACED 3
 #define STASIS_WHY_SLEEPS 4 /* uninterruptible, or frozen elsewhere */
-#define STASIS_WHY_STOPPED 5 /* by a signal, outside a frozen cgroup */
+#define STASIS_WHY_STOPPED 5 /* by a signal, neither frozen nor asked */
 
 struct stasis_wait {
 	__u32 size;
@@ -164,6 +166,7 @@ struct stasis_rec_proc {
 	__u32 n_mm_users; /* of the address space, the module's left out */
 	struct stasis_itimer itimer[3]; /* ITIMER_REAL, VIRTUAL, PROF */
 	__u64 swap_pages;
+	__u64 brk;
 };
 
 /* stasis_rec_thread.flags */
