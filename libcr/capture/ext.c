@@ -16,7 +16,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "capture/engine.h"
 #include "capture/guardian.h"
+#include "util/err.h"
 
 struct cr_ext_capture {
 	struct cr_ext_args args;
@@ -72,6 +74,19 @@ static int start(struct cr_ext_capture *c)
 	return 0;
 }
 
+static int judge_engine(struct cr_ext_capture *c, const char *name)
+{
+	struct cri_err err = { 0 };
+	int ret;
+
+	if (!name || strcmp(name, "auto") == 0 || strcmp(name, "user") == 0)
+		return 0;
+	if (strcmp(name, "kmod") != 0)
+		return vsay(c, -ENOSYS, "there is no such engine");
+	ret = cri_engine_kmod.probe(&err);
+	return ret ? vsay(c, ret, err.text) : 0;
+}
+
 static int judge(struct cr_ext_capture *c)
 {
 	const struct cr_ext_args *a = &c->args;
@@ -82,10 +97,7 @@ static int judge(struct cr_ext_capture *c)
 		return vsay(c, -EPERM,
 			    "process 1 runs the machine and cannot be "
 			    "checkpointed");
-	if (a->engine && strcmp(a->engine, "auto") != 0 &&
-	    strcmp(a->engine, "user") != 0)
-		return vsay(c, -ENOSYS, "this engine is not available here");
-	return 0;
+	return judge_engine(c, a->engine);
 }
 
 int cr_ext_open(const struct cr_ext_args *args, struct cr_ext_capture **out)
@@ -156,7 +168,8 @@ static void pass_on(struct cr_ext_capture *c, struct cri_guard_message *m)
 			c->args.progress(c->args.arg, &m->progress);
 		break;
 	case CRI_GUARD_FINDING:
-		f = (struct cr_ext_finding){ .pid = m->pid, .comm = m->comm,
+		f = (struct cr_ext_finding){ .pid = m->pid,
+					     .comm = m->comm,
 					     .what = m->text,
 					     .remedy = m->remedy,
 					     .fatal = m->fatal };
@@ -192,8 +205,9 @@ static int command(struct cr_ext_capture *c, uint32_t cmd, int arg, int fd)
 		}
 		pass_on(c, &m);
 	}
-	return vsay(c, ret, "the guardian has died; a process of the program "
-			    "may have been disturbed");
+	return vsay(c, ret,
+		    "the guardian has died; a process of the program "
+		    "may have been disturbed");
 }
 
 int cr_ext_check(struct cr_ext_capture *c)

@@ -110,7 +110,8 @@ static int next_command(struct guardian *g, struct cri_guard_request *req,
 		char room[CMSG_SPACE(sizeof(int))];
 	} ctl;
 	struct iovec iov = { .iov_base = req, .iov_len = sizeof(*req) };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1,
+	struct msghdr msg = { .msg_iov = &iov,
+			      .msg_iovlen = 1,
 			      .msg_control = &ctl,
 			      .msg_controllen = sizeof(ctl) };
 	struct pollfd p[2] = {
@@ -199,10 +200,10 @@ static void answer(struct guardian *g, uint32_t cmd, int ret,
 	if (ret)
 		snprintf(m.text, sizeof(m.text), "%s%s",
 			 err->text[0] ? err->text : strerror(-ret),
-			 cmd == CRI_GUARD_FREEZE ?
-				 "; the checkpoint was not taken, the program "
-				 "goes on" :
-				 "");
+			 cmd == CRI_GUARD_FREEZE ? "; the checkpoint was not "
+						   "taken, the program "
+						   "goes on" :
+						   "");
 	tell(g, &m);
 }
 
@@ -234,6 +235,19 @@ static void settle_down(struct guardian *g, pid_t tool)
 	}
 }
 
+/* The module where it answers, unless the other one is asked for. */
+static const struct cri_engine *engine_for(const char *name)
+{
+	struct cri_err err = { 0 };
+
+	if (name && strcmp(name, "kmod") == 0)
+		return &cri_engine_kmod;
+	if (name && strcmp(name, "user") == 0)
+		return &cri_engine_user;
+	return cri_engine_kmod.probe(&err) ? &cri_engine_user :
+					     &cri_engine_kmod;
+}
+
 void cri_guardian(const struct cr_ext_args *args, int sock, pid_t tool)
 {
 	static struct guardian g;
@@ -250,7 +264,7 @@ void cri_guardian(const struct cr_ext_args *args, int sock, pid_t tool)
 	cap->signal = args->signal;
 	cap->omit = args->omit;
 	cap->n_omit = args->n_omit;
-	cap->engine = &cri_engine_user;
+	cap->engine = engine_for(args->engine);
 	cap->log = on_log;
 	cap->progress = on_progress;
 	cap->finding = on_finding;

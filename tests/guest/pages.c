@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <signal.h>
 #include <sys/uio.h>
 #include <time.h>
@@ -104,6 +105,16 @@ static void check_stream(struct session *s, const struct stasis_range *r,
 	unlink(path);
 }
 
+static void page_out(const struct target *t)
+{
+	struct iovec r = { (void *)t->shared->memory, t->shared->size };
+	int fd = (int)syscall(SYS_pidfd_open, t->pid, 0);
+
+	CHECK(syscall(SYS_process_madvise, fd, &r, 1, MADV_PAGEOUT, 0) > 0,
+	      "pageout");
+	close(fd);
+}
+
 static void held(unsigned int flags, uint32_t mode, bool swap)
 {
 	size_t size = 24u << 20, have = 0;
@@ -116,18 +127,11 @@ static void held(unsigned int flags, uint32_t mode, bool swap)
 	int ret;
 
 	target_start(&t, 3, size, flags);
-	if (swap)
-		CHECK(cgroup_put(t.pid), "cgroup");
 	session_open(&s);
 	CHECK(session_attach(&s, t.pid) == 0, "attach");
 	session_stop(&s);
-	if (swap) {
-		int fd = open("/sys/fs/cgroup/stasis-test/memory.reclaim",
-			      O_WRONLY);
-
-		(void)!write(fd, "64M", 3);
-		close(fd);
-	}
+	if (swap)
+		page_out(&t);
 	ret = session_snapshot(&s, mode, &snap);
 	CHECK(ret == 0, "snapshot: %d, %u strangers", ret, snap.strangers);
 	CHECK(snap.pages > size / 4096 / 2, "%llu pages",
@@ -162,8 +166,6 @@ static void held(unsigned int flags, uint32_t mode, bool swap)
 	session_close(&s);
 	target_alive(&t);
 	target_end(&t);
-	if (swap)
-		cgroup_drop();
 	free(want);
 	free(got);
 	printf("ok: pages held, %s%s%s (%llu, %llu huge, %llu from swap)\n",
@@ -204,6 +206,9 @@ static void moment(unsigned int flags, bool cgroup)
 	int i, ret;
 
 	target_start(&t, 2, size, flags | TARGET_WRITER);
+	/* Before the first rounds pages hold something else. */
+	while (t.shared->round < 2)
+		usleep(1000);
 	if (cgroup)
 		CHECK(cgroup_put(t.pid), "cgroup");
 	for (i = 0; i < 6; i++) {

@@ -83,9 +83,12 @@ struct shared {
 
 #define TARGET_WRITER 1u /* the main thread rewrites all pages in rounds */
 #define TARGET_HUGE 2u
+#define TARGET_QUIET 4u /* the main thread sleeps: nothing changes */
 
 void target_start(struct target *t, unsigned int n_threads, size_t size,
 		  unsigned int flags);
+/* Be such a target oneself; never returns. */
+void target_be(unsigned int n_threads, size_t size, unsigned int flags);
 void target_alive(const struct target *t);
 void target_end(struct target *t);
 

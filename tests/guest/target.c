@@ -145,7 +145,6 @@ static void run(unsigned int n_threads, size_t size, unsigned int flags)
 	uint64_t *mem;
 	size_t at;
 
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	mem = mmap(NULL, size + (4u << 20), PROT_READ | PROT_WRITE,
 		   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	mem = (void *)(((uintptr_t)mem + (2u << 20) - 1) & ~0x1fffffull);
@@ -172,6 +171,8 @@ static void run(unsigned int n_threads, size_t size, unsigned int flags)
 	sh->ready = 1000000;
 	if (flags & TARGET_WRITER)
 		writer((char *)mem, size);
+	while (flags & TARGET_QUIET)
+		pause();
 	/* Values to be seen in the registers. */
 	for (;;) {
 		register uint64_t r12 __asm__("r12") = 0x1122334455667788ull;
@@ -191,6 +192,7 @@ void target_start(struct target *t, unsigned int n_threads, size_t size,
 	CHECK(t->pid >= 0, "fork");
 	if (t->pid == 0) {
 		sh = t->shared;
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		run(n_threads, size, flags);
 		_exit(0);
 	}
@@ -200,6 +202,15 @@ void target_start(struct target *t, unsigned int n_threads, size_t size,
 		CHECK(waitpid(t->pid, &status, WNOHANG) == 0, "target ended");
 		usleep(1000);
 	}
+}
+
+void target_be(unsigned int n_threads, size_t size, unsigned int flags)
+{
+	sh = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
+		  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	CHECK(sh != MAP_FAILED, "memory");
+	run(n_threads, size, flags);
+	_exit(0);
 }
 
 void target_alive(const struct target *t)
