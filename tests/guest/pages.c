@@ -225,6 +225,7 @@ static void moment(unsigned int flags, bool cgroup)
 		CHECK(ret == 0, "snapshot: %d", ret);
 		spent += snap.ns;
 		before = t.shared->round;
+		p.n_threads = 0;
 		if (cgroup)
 			cgroup_freeze(false);
 		else
