@@ -158,6 +158,21 @@ int cr_ext_restart_signal(struct cr_ext_restart *r, int sig);
 const char *cr_ext_restart_message(const struct cr_ext_restart *r);
 void cr_ext_restart_close(struct cr_ext_restart *r);
 
+/*
+ * How the cr_checkpoint that a program asked for by cr_request_checkpoint()
+ * tells it the outcome: one page of a memory file that both have mapped.
+ */
+#define CR_EXT_RESULT_SIZE 4096u
+#define CR_EXT_RESULT_PENDING 0u
+#define CR_EXT_RESULT_DONE 1u
+struct cr_ext_result {
+	uint32_t state; /* a futex; written last */
+	int32_t ret; /* 0 or -errno, -CR_E* */
+	int32_t helper; /* pid, as the program sees it */
+	uint32_t pad;
+	char log[CR_EXT_RESULT_SIZE - 16];
+};
+
 /* Image summary for people or as JSON, to fd; verify reads every checksum. */
 #define CR_EXT_INFO_JSON 1u
 #define CR_EXT_INFO_VERIFY 2u

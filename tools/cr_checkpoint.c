@@ -11,12 +11,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/futex.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -47,6 +50,7 @@ struct request {
 	struct kmsg *lines;
 	struct progress progress;
 	unsigned int fatal; /* findings */
+	long result_fd; /* a program's own request, -1 none */
 };
 
 /* For the signal handler alone. */
@@ -157,6 +161,8 @@ int checkpoint_take(void *ctx, const struct opt_row *row, const char *arg)
 	case KEY_PROGRESS:
 		r->force_progress = true;
 		return 0;
+	case KEY_RESULT:
+		return opt_number(arg, 0, 1 << 20, &r->result_fd);
 	case KEY_ENGINE:
 		return set_engine(r, arg);
 	default:
@@ -393,6 +399,29 @@ static int split(struct request *r)
 	_exit(exit_status(work(r)));
 }
 
+/*
+ * Asked for by a program through libcr: no child, nobody waits for us, and the
+ * outcome goes to the memory that the program has mapped.
+ */
+static int serve(struct request *r)
+{
+	struct cr_ext_result *res;
+	int ret;
+
+	res = mmap(NULL, CR_EXT_RESULT_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED,
+		   (int)r->result_fd, 0);
+	if (res == MAP_FAILED)
+		return EXIT_USAGE;
+	ret = work(r);
+	if (ret)
+		snprintf(res->log, sizeof(res->log), "%s", message_last());
+	res->ret = ret;
+	__atomic_store_n(&res->state, CR_EXT_RESULT_DONE, __ATOMIC_RELEASE);
+	syscall(SYS_futex, &res->state, FUTEX_WAKE, 1 << 20, NULL, NULL, 0);
+	munmap(res, CR_EXT_RESULT_SIZE);
+	return exit_status(ret);
+}
+
 static int usage(const struct opt_result *res, const char *text)
 {
 	if (res->quiet)
@@ -411,6 +440,7 @@ int main(int argc, char **argv)
 		.out = { .mode = OUT_ATOMIC, .sync = true, .fd = -1,
 			 .dir_fd = -1 },
 		.kmsg = 1,
+		.result_fd = -1,
 	};
 	struct opt_result res;
 	long pid;
@@ -440,5 +470,5 @@ int main(int argc, char **argv)
 	r.args.arg = &r;
 	r.lines = kmsg_new(r.kmsg);
 	progress_init(&r.progress, r.force_progress, r.quiet);
-	return split(&r);
+	return r.result_fd >= 0 ? serve(&r) : split(&r);
 }

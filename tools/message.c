@@ -18,6 +18,7 @@
 
 static const char *tool_name = "cr";
 static bool silent;
+static char last[1024];
 
 struct kmsg {
 	int level;
@@ -35,13 +36,16 @@ void message(const char *fmt, ...)
 {
 	va_list ap;
 
-	if (silent)
-		return;
-	fprintf(stderr, "%s: ", tool_name);
 	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
+	vsnprintf(last, sizeof(last), fmt, ap);
 	va_end(ap);
-	fputc('\n', stderr);
+	if (!silent)
+		fprintf(stderr, "%s: %s\n", tool_name, last);
+}
+
+const char *message_last(void)
+{
+	return last;
 }
 
 int exit_status(int ret)

@@ -13,6 +13,8 @@
 /* Set once by main: the tool's name, and whether stderr is to be used. */
 void message_init(const char *tool, bool quiet);
 void message(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* The last message, for who cannot read stderr. */
+const char *message_last(void);
 /* The exit status for a -errno or minus one of BLCR's codes. */
 int exit_status(int ret);
 /* SIGKILL, KILL, kill or 9: the number, or -EINVAL. */

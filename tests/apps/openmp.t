@@ -16,7 +16,7 @@ int main(int argc, char **argv)
 {
 	static uint64_t v[200000];
 	uint64_t sum = argc;
-	for (int round = 0; round < 60; round++) {
+	for (int round = 0; round < 900; round++) {
 #pragma omp parallel for schedule(dynamic, 500)
 		for (int i = 0; i < 200000; i++)
 			for (int k = 0; k < 12; k++)

@@ -63,6 +63,7 @@ static const struct opt_row rows[] = {
 	{ NULL, "cont", OPT_NONE, NULL, KEY_SIGNAL, SIGCONT, "SIGCONT" },
 	{ NULL, "leave-stopped", OPT_NONE, NULL, KEY_LEAVE_STOPPED, SIGSTOP,
 	  "stopped where the image was taken" },
+	{ NULL, "result-fd", OPT_NEED, "FD", KEY_RESULT, 0, NULL },
 	{ NULL, "early-stop", OPT_NONE, NULL, KEY_SIGNAL, SIGSTOP, NULL },
 	{ NULL, "early-abrt", OPT_NONE, NULL, KEY_SIGNAL, SIGABRT, NULL },
 	OPT_HEADING("Durability"),

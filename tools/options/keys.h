@@ -40,6 +40,7 @@ enum key {
 	KEY_CPU,
 	KEY_JSON,
 	KEY_VERIFY,
+	KEY_RESULT, /* libcr's requests: where the outcome goes */
 };
 
 #define HOOK_SUCCESS 1
