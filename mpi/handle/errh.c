@@ -158,7 +158,7 @@ int sm_raise_Session(MPI_Session session, int code)
 	SM_API(int, K##_set_errhandler, MPI_##K h, MPI_Errhandler e)           \
 	{                                                                      \
 		int ret;                                                       \
-                                                                               \
+									       \
 		if (sm_in())                                                   \
 			return sm_real.K##_set_errhandler(h, e);               \
 		ret = set(OBJ, e);                                             \

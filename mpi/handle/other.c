@@ -348,7 +348,7 @@ void sm_info_release(struct sm_obj *o)
 	{                                                                      \
 		MPI_##K real;                                                  \
 		int ret;                                                       \
-                                                                               \
+									       \
 		if (sm_in())                                                   \
 			return sm_real.fn(h);                                  \
 		real = SM_REAL(MPI_##K, *h);                                   \

@@ -117,7 +117,7 @@ static bool constant(uint64_t real, size_t size)
 	MPI_##K sm_new_##K(MPI_##K real, struct sm_site s)                     \
 	{                                                                      \
 		struct sm_obj *o;                                              \
-                                                                               \
+									       \
 		if (constant(SM_STORE(real), sizeof(real)))                    \
 			return real;                                           \
 		o = sm_obj_new(kind, SM_STORE(real), s);                       \
@@ -150,7 +150,7 @@ MPI_Win sm_new_Win(MPI_Win real, struct sm_site s)
 	int sm_array_##K(const MPI_##K *in, int n, MPI_##K **out)              \
 	{                                                                      \
 		int i;                                                         \
-                                                                               \
+									       \
 		if (!in || n <= 0)                                             \
 			return MPI_SUCCESS;                                    \
 		*out = malloc((size_t)n * sizeof(**out));                      \

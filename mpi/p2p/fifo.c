@@ -346,7 +346,7 @@ static int mrecv(void *buf, MPI_Count n, MPI_Datatype t, MPI_Message *message,
 	{                                                                      \
 		struct sm_req *r;                                              \
 		int ret;                                                       \
-                                                                               \
+									       \
 		if (sm_in())                                                   \
 			return sm_real.name(buf, n, t, message, status);       \
 		ret = mrecv(buf, n, t, message, &r);                           \
@@ -361,7 +361,7 @@ static int mrecv(void *buf, MPI_Count n, MPI_Datatype t, MPI_Message *message,
 	{                                                                      \
 		struct sm_req *r;                                              \
 		int ret;                                                       \
-                                                                               \
+									       \
 		if (sm_in())                                                   \
 			return sm_real.name(buf, n, t, message, request);      \
 		ret = mrecv(buf, n, t, message, &r);                           \

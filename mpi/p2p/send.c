@@ -53,7 +53,7 @@ static int starting(enum sm_req_op op, bool persistent, const void *buf,
 	       int tag, MPI_Comm comm)                                         \
 	{                                                                      \
 		int ret;                                                       \
-                                                                               \
+									       \
 		if (sm_in())                                                   \
 			return sm_real.name(buf, n, t, dest, tag, comm);       \
 		ret = blocking(op, buf, n, t, dest, tag, comm,                 \
@@ -66,7 +66,7 @@ static int starting(enum sm_req_op op, bool persistent, const void *buf,
 	       int tag, MPI_Comm comm, MPI_Request *request)                   \
 	{                                                                      \
 		int ret;                                                       \
-                                                                               \
+									       \
 		if (sm_in())                                                   \
 			return sm_real.name(buf, n, t, dest, tag, comm,        \
 					    request);                          \
@@ -80,7 +80,7 @@ static int starting(enum sm_req_op op, bool persistent, const void *buf,
 	       MPI_Comm comm, MPI_Status *status)                              \
 	{                                                                      \
 		int ret;                                                       \
-                                                                               \
+									       \
 		if (sm_in())                                                   \
 			return sm_real.name(buf, n, t, source, tag, comm,      \
 					    status);                           \
@@ -94,7 +94,7 @@ static int starting(enum sm_req_op op, bool persistent, const void *buf,
 	       MPI_Comm comm, MPI_Request *request)                            \
 	{                                                                      \
 		int ret;                                                       \
-                                                                               \
+									       \
 		if (sm_in())                                                   \
 			return sm_real.name(buf, n, t, source, tag, comm,      \
 					    request);                          \
@@ -189,7 +189,7 @@ static int copy_out(const void *buf, MPI_Count n, MPI_Datatype t,
 	{                                                                      \
 		struct sm_req *p;                                              \
 		int ret;                                                       \
-                                                                               \
+									       \
 		if (sm_in())                                                   \
 			return sm_real.name(sbuf, sn, st, dest, stag, rbuf,    \
 					    rn, rt, source, rtag, comm,        \
@@ -208,7 +208,7 @@ static int copy_out(const void *buf, MPI_Count n, MPI_Datatype t,
 	{                                                                      \
 		struct sm_req *p;                                              \
 		int ret;                                                       \
-                                                                               \
+									       \
 		if (sm_in())                                                   \
 			return sm_real.name(sbuf, sn, st, dest, stag, rbuf,    \
 					    rn, rt, source, rtag, comm,        \
@@ -242,7 +242,7 @@ static int replace(void *buf, MPI_Count n, MPI_Datatype t, int dest, int stag,
 	{                                                                      \
 		struct sm_req *p;                                              \
 		int ret;                                                       \
-                                                                               \
+									       \
 		if (sm_in())                                                   \
 			return sm_real.name(buf, n, t, dest, stag, source,     \
 					    rtag, comm, status);               \
@@ -258,7 +258,7 @@ static int replace(void *buf, MPI_Count n, MPI_Datatype t, int dest, int stag,
 	{                                                                      \
 		struct sm_req *p;                                              \
 		int ret;                                                       \
-                                                                               \
+									       \
 		if (sm_in())                                                   \
 			return sm_real.name(buf, n, t, dest, stag, source,     \
 					    rtag, comm, request);              \
@@ -376,7 +376,7 @@ void sm_bsend_finish(void)
 	SM_API(int, name, void *buffer, C size)                                \
 	{                                                                      \
 		int ret = MPI_SUCCESS;                                         \
-                                                                               \
+									       \
 		if (sm_in())                                                   \
 			return sm_real.name(buffer, size);                     \
 		if (attached.buf)                                              \
