@@ -370,7 +370,8 @@ static int read_job(const char *dir, int *ranks)
 static int restart(const char *dir)
 {
 	char self[4096], real[4096], launcher[32], count[16];
-	char *argv[] = { launcher, "-n", count, self, "rank", real, NULL };
+	char opt[] = "-n", word[] = "rank";
+	char *argv[] = { launcher, opt, count, self, word, real, NULL };
 	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
 	int ranks, ret;
 
