@@ -53,8 +53,12 @@ static int requeue(struct sj_worker *w, const struct sj_stop *s,
 
 /*
  * While the old run is completing: let the new one start soon instead of
- * after the site's credential lifetime, and where it is wanted.
+ * after the site's credential lifetime, and where it is wanted.  slurmctld
+ * keeps a start time only if it is still to come when the run has completed,
+ * which takes a second or two.
  */
+#define START_DELAY 5
+
 static void place_next_run(struct sj_worker *w, const struct sj_stop *s)
 {
 	job_desc_msg_t d;
@@ -62,7 +66,7 @@ static void place_next_run(struct sj_worker *w, const struct sj_stop *s)
 	slurm_init_job_desc_msg(&d);
 	d.job_id = w->job.id;
 	if (!s->vacate)
-		d.begin_time = time(NULL) + 1;
+		d.begin_time = time(NULL) + START_DELAY;
 	if (s->nodes && *s->nodes)
 		d.req_nodes = (char *)(uintptr_t)s->nodes;
 	if (slurm_update_job(&d))

@@ -114,8 +114,8 @@ static int tell(struct cri_cproc *p, struct cri_rec_task *rec,
 	if (ret)
 		return ret;
 	ret = cri_user_peek(cri_live(p),
-			    base + offsetof(struct cb_area, thread), &t->tell,
-			    sizeof(t->tell));
+			    base + offsetof(struct cb_area, thread),
+			    &t->tell, sizeof(t->tell));
 	if (!ret)
 		ret = cri_user_peek(cri_live(p),
 				    base + offsetof(struct cb_area, process),
