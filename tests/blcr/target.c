@@ -83,14 +83,14 @@ int main(int argc, char **argv)
 		if (!kid)
 			idle(NULL);
 	}
-	snprintf(text, sizeof(text), "%016llx %d\n",
-		 (unsigned long long)secret, (int)getpid());
+	snprintf(text, sizeof(text), "%016llx %d\n", (unsigned long long)secret,
+		 (int)getpid());
 	note(born, text);
 	note(ready, "yes\n");
 	while (access(stop, F_OK))
 		nanosleep(&ts, NULL);
-	snprintf(text, sizeof(text), "%016llx %d\n",
-		 (unsigned long long)secret, (int)getpid());
+	snprintf(text, sizeof(text), "%016llx %d\n", (unsigned long long)secret,
+		 (int)getpid());
 	note(out, text);
 	if (kid > 0)
 		kill(kid, SIGKILL);

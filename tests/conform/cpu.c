@@ -41,10 +41,10 @@ void cpu_spin_avx(void);
 
 #define FOR16(x)                                                               \
 	x(0) x(1) x(2) x(3) x(4) x(5) x(6) x(7) x(8) x(9) x(10) x(11) x(12)    \
-	x(13) x(14) x(15)
+		x(13) x(14) x(15)
 #define FOR16B(x)                                                              \
 	x(16) x(17) x(18) x(19) x(20) x(21) x(22) x(23) x(24) x(25) x(26)      \
-	x(27) x(28) x(29) x(30) x(31)
+		x(27) x(28) x(29) x(30) x(31)
 #define FOR7(x) x(1) x(2) x(3) x(4) x(5) x(6) x(7)
 #define VEC "256"
 #define LDY(n) "vmovdqu cpu_in+" VEC "+64*" #n "(%rip), %ymm" #n "\n"
@@ -69,24 +69,25 @@ void cpu_spin_avx(void);
 	"vzeroupper\n ret\n"
 #define GPRS(op)                                                               \
 	op("rax", "0") op("rbx", "8") op("rcx", "16") op("rdx", "24")          \
-	op("rsi", "32") op("rdi", "40") op("rbp", "48") op("r8", "56")         \
-	op("r9", "64") op("r10", "72") op("r11", "80") op("r12", "88")         \
-	op("r13", "96") op("r14", "104") op("r15", "112")
+		op("rsi", "32") op("rdi", "40") op("rbp", "48") op("r8", "56") \
+			op("r9", "64") op("r10", "72") op("r11", "80")         \
+				op("r12", "88") op("r13", "96")                \
+					op("r14", "104") op("r15", "112")
 #define LDG(r, off) "movq cpu_in+" off "(%rip), %" r "\n"
 #define STG(r, off) "movq %" r ", cpu_out+" off "(%rip)\n"
 #define X87_LOAD                                                               \
-	"fninit\n fldcw cpu_in+184(%rip)\n ldmxcsr cpu_in+188(%rip)\n"         \
-	LDX(7) LDX(6) LDX(5) LDX(4) LDX(3) LDX(2) LDX(1) LDX(0)
+	"fninit\n fldcw cpu_in+184(%rip)\n ldmxcsr cpu_in+188(%rip)\n" LDX(7)  \
+		LDX(6) LDX(5) LDX(4) LDX(3) LDX(2) LDX(1) LDX(0)
 #define X87_STORE                                                              \
-	"fnstcw cpu_out+184(%rip)\n stmxcsr cpu_out+188(%rip)\n"               \
-	STX(0) STX(1) STX(2) STX(3) STX(4) STX(5) STX(6) STX(7)
+	"fnstcw cpu_out+184(%rip)\n stmxcsr cpu_out+188(%rip)\n" STX(0) STX(1) \
+		STX(2) STX(3) STX(4) STX(5) STX(6) STX(7)
 #define SPIN "1: cmpl $0, cpu_stop(%rip)\n je 1b\n"
 
-__asm__(".text\n.globl cpu_spin_avx\ncpu_spin_avx:\n" SAVE X87_LOAD
-	FOR16(LDY) GPRS(LDG) SPIN GPRS(STG) FOR16(STY) X87_STORE RESTORE);
-__asm__(".globl cpu_spin_avx512\ncpu_spin_avx512:\n" SAVE X87_LOAD
-	FOR16(LDZ) FOR16B(LDZ) FOR7(LDK) GPRS(LDG) SPIN GPRS(STG) FOR7(STK)
-	FOR16(STZ) FOR16B(STZ) X87_STORE RESTORE);
+__asm__(".text\n.globl cpu_spin_avx\ncpu_spin_avx:\n" SAVE X87_LOAD FOR16(LDY)
+		GPRS(LDG) SPIN GPRS(STG) FOR16(STY) X87_STORE RESTORE);
+__asm__(".globl cpu_spin_avx512\ncpu_spin_avx512:\n" SAVE X87_LOAD FOR16(LDZ)
+		FOR16B(LDZ) FOR7(LDK) GPRS(LDG) SPIN GPRS(STG) FOR7(STK)
+			FOR16(STZ) FOR16B(STZ) X87_STORE RESTORE);
 
 _Static_assert(offsetof(struct regs, x87) == 120, "the code above");
 _Static_assert(offsetof(struct regs, fcw) == 184, "the code above");
@@ -119,7 +120,8 @@ static void regs_values(struct conform *c)
 	for (i = 0; i < 8; i++) {
 		cpu_in.x87[i] =
 			(double)(conform_rand(c->nonce, 200 + (uint64_t)i) >>
-				 12) / 8;
+				 12) /
+			8;
 		cpu_in.k[i] = conform_rand(c->nonce, 300 + (uint64_t)i) &
 			      0xffff;
 	}
@@ -241,7 +243,8 @@ static void tls_setup(struct conform *c)
 		tls_seed[i] = conform_rand(c->nonce, 400 + (uint64_t)i);
 	for (i = 0; i < 8; i++)
 		CHECK(!pthread_create(&tls_thread[i], NULL, tls_main,
-				      &tls_seed[i]), "no thread");
+				      &tls_seed[i]),
+		      "no thread");
 	tls_set(tls_seed[8]);
 	pthread_barrier_wait(&tls_barrier);
 }
@@ -332,7 +335,8 @@ static void rseq_setup(struct conform *c)
 		conform_skip("glibc has not registered rseq");
 	for (i = 0; i < RSEQ_THREADS; i++)
 		CHECK(!pthread_create(&rseq_thread[i], NULL, rseq_main,
-				      (void *)i), "no thread");
+				      (void *)i),
+		      "no thread");
 	conform_msleep(100);
 }
 

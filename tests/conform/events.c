@@ -140,8 +140,7 @@ static void spent_setup(struct conform *c)
 
 static void spent_after(struct conform *c)
 {
-	struct epoll_event e = { .events = EPOLLIN,
-				 .data.u64 = c->nonce + 7 };
+	struct epoll_event e = { .events = EPOLLIN, .data.u64 = c->nonce + 7 };
 
 	wait_none(ep);
 	NEED(epoll_ctl(ep, EPOLL_CTL_MOD, p[0], &e));
@@ -173,8 +172,8 @@ static void timerfd_setup(struct conform *c)
 
 	(void)c;
 	for (i = 0; i < 4; i++)
-		tf[i] = (int)NEED(timerfd_create(i == 3 ? CLOCK_REALTIME
-							: CLOCK_MONOTONIC,
+		tf[i] = (int)NEED(timerfd_create(i == 3 ? CLOCK_REALTIME :
+							  CLOCK_MONOTONIC,
 						 TFD_NONBLOCK));
 	tf_set(tf[0], 0, 100000, 0);
 	tf_set(tf[1], 0, 10, 100000); /* expires once, not read */
@@ -251,8 +250,8 @@ static void inotify_setup(struct conform *c)
 	close((int)NEED(open("file", O_WRONLY | O_CREAT, 0644)));
 	in = (int)NEED(inotify_init1(IN_NONBLOCK | IN_CLOEXEC));
 	unused = (int)NEED(inotify_add_watch(in, ".", IN_MOVED_FROM));
-	wd_dir = (int)NEED(inotify_add_watch(in, "watched",
-					     IN_CREATE | IN_DELETE));
+	wd_dir = (int)NEED(
+		inotify_add_watch(in, "watched", IN_CREATE | IN_DELETE));
 	wd_file = (int)NEED(inotify_add_watch(in, "file", IN_CLOSE_WRITE));
 	NEED(inotify_rm_watch(in, unused));
 	/* Take the event of the removal. */
@@ -283,8 +282,9 @@ static void inotify_after(struct conform *c)
 	int fd;
 
 	(void)c;
-	CHECK(read(in, b, sizeof(b)) == -1 && errno == EAGAIN,
-	      "an event that did not happen");
+	CHECK(read(in, b, sizeof(b)) == -1 && errno == EAGAIN, "an event that "
+							       "did not "
+							       "happen");
 	fd = (int)NEED(open("watched/new", O_WRONLY | O_CREAT, 0644));
 	expect_event(wd_dir, IN_CREATE, "new");
 	close(fd);

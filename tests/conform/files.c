@@ -119,7 +119,8 @@ static void flags_after(struct conform *c)
 
 	CHECK(fcntl(base, F_GETFL) & O_APPEND, "O_APPEND is lost");
 	CHECK((fcntl(other, F_GETFL) & (O_ACCMODE | O_SYNC)) ==
-	      (O_WRONLY | O_DSYNC), "O_DSYNC or O_WRONLY is lost");
+		      (O_WRONLY | O_DSYNC),
+	      "O_DSYNC or O_WRONLY is lost");
 	CHECK(fcntl(pipe_fd[0], F_GETFL) & O_NONBLOCK, "O_NONBLOCK is lost");
 	CHECK_EQ(fcntl(pipe_fd[0], F_GETOWN), getpid());
 	CHECK_EQ(fcntl(pipe_fd[0], F_GETSIG), SIGRTMIN + 4);
@@ -170,8 +171,8 @@ static void table_after(struct conform *c)
 	for (fd = 0; fd < 2000 && *word < 100; fd++)
 		conform_msleep(2);
 	fd = *word - 100;
-	CHECK(fd > 0 && fcntl(fd, F_GETFD) == 0,
-	      "a descriptor opened by the other is not ours");
+	CHECK(fd > 0 && fcntl(fd, F_GETFD) == 0, "a descriptor opened by the "
+						 "other is not ours");
 	NEED(close(fd));
 	*word = 2;
 	conform_reap(sharer, 21 << 8, 5000);

@@ -180,8 +180,8 @@ static void half_after(struct conform *c)
 {
 	expect(tcp[0].served, 500, c->nonce);
 	CHECK_EQ(read(tcp[0].served, buf, 1), 0);
-	CHECK(send(tcp[0].client, "x", 1, MSG_NOSIGNAL) == -1 &&
-	      errno == EPIPE, "a shut down direction is open");
+	CHECK(send(tcp[0].client, "x", 1, MSG_NOSIGNAL) == -1 && errno == EPIPE,
+	      "a shut down direction is open");
 	put(tcp[0].served, 300, c->nonce + 1);
 	expect(tcp[0].client, 300, c->nonce + 1);
 }

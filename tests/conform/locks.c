@@ -88,8 +88,8 @@ static void ofd_after(struct conform *c)
 	(void)c;
 	CHECK(lock(ofd2, F_OFD_SETLK, F_RDLCK, 15, 1) == -1 && errno == EAGAIN,
 	      "an OFD lock is lost");
-	CHECK(lock(ofd, F_OFD_SETLK, F_WRLCK, 105, 1) == -1,
-	      "the other OFD lock is lost");
+	CHECK(lock(ofd, F_OFD_SETLK, F_WRLCK, 105, 1) == -1, "the other OFD "
+							     "lock is lost");
 	NEED(lock(ofd, F_OFD_SETLK, F_WRLCK, 50, 1));
 	CHECK(flock(flk2, LOCK_EX | LOCK_NB) == -1 && errno == EWOULDBLOCK,
 	      "the flock is lost");

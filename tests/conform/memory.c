@@ -210,8 +210,9 @@ static void file_make(const char *name, uint64_t seed, size_t len)
 static unsigned char *file_map(const char *name, int prot, int flags,
 			       size_t len, off_t off)
 {
-	int fd = (int)NEED(open(name, prot & PROT_WRITE && flags == MAP_SHARED
-					      ? O_RDWR : O_RDONLY));
+	int fd = (int)NEED(open(name, prot & PROT_WRITE && flags == MAP_SHARED ?
+					      O_RDWR :
+					      O_RDONLY));
 	void *p = mmap(NULL, len, prot, flags, fd, off);
 
 	CHECK(p != MAP_FAILED, "mmap of %s: %m", name);
@@ -257,8 +258,8 @@ static void beyond_setup(struct conform *c)
 	file_make("short", c->nonce, 3 * PAGE + 100);
 	priv = file_map("short", PROT_READ | PROT_WRITE, MAP_PRIVATE, 8 * PAGE,
 			0);
-	shared = file_map("short", PROT_READ | PROT_WRITE, MAP_SHARED,
-			  8 * PAGE, 0);
+	shared = file_map("short", PROT_READ | PROT_WRITE, MAP_SHARED, 8 * PAGE,
+			  0);
 	priv[0] = 1;
 	priv[3 * PAGE + 50] = 1;
 }
@@ -278,8 +279,8 @@ static void unlinked_setup(struct conform *c)
 	file_make("gone", c->nonce, 64 * PAGE);
 	priv = file_map("gone", PROT_READ | PROT_WRITE, MAP_PRIVATE, 64 * PAGE,
 			0);
-	shared = file_map("gone", PROT_READ | PROT_WRITE, MAP_SHARED,
-			  64 * PAGE, 0);
+	shared = file_map("gone", PROT_READ | PROT_WRITE, MAP_SHARED, 64 * PAGE,
+			  0);
 	conform_fill(priv + 3 * PAGE, PAGE, c->nonce + 1);
 	conform_fill(shared + 5 * PAGE, PAGE, c->nonce + 2);
 	NEED(unlink("gone"));
@@ -343,8 +344,8 @@ static pid_t cow_kid[COW_KIDS];
 
 static void cow_child(struct conform *c, long arg)
 {
-	conform_fill(both + (size_t)arg * MB, MB, c->nonce + 90 +
-		     (uint64_t)arg);
+	conform_fill(both + (size_t)arg * MB, MB,
+		     c->nonce + 90 + (uint64_t)arg);
 	conform_child_ready();
 	conform_wait_go(c);
 	CHECK_SAME(both + (size_t)arg * MB, MB, c->nonce + 90 + (uint64_t)arg);
@@ -391,8 +392,8 @@ static unsigned char *huge, *nohuge;
 
 static unsigned char *map_aligned(size_t len)
 {
-	unsigned char *p = map_anon(len + 2 * MB, PROT_READ | PROT_WRITE,
-				    MAP_PRIVATE);
+	unsigned char *p =
+		map_anon(len + 2 * MB, PROT_READ | PROT_WRITE, MAP_PRIVATE);
 	uintptr_t at = ((uintptr_t)p + 2 * MB - 1) & ~(2 * MB - 1);
 
 	return (unsigned char *)at;
@@ -486,15 +487,15 @@ static void writer_main(struct conform *c, long arg)
 
 	(void)c;
 	signal(SIGUSR1, on_stop);
-	counters = (void *)map_anon(32 * MB, PROT_READ | PROT_WRITE,
-				    MAP_PRIVATE);
+	counters =
+		(void *)map_anon(32 * MB, PROT_READ | PROT_WRITE, MAP_PRIVATE);
 	for (n = 1; !writer_stop; n++) {
 		if (n == 3)
 			conform_child_ready();
 		for (i = 0; i < 8192; i++) {
 			last = counters[i * 512];
-			CHECK(last == n - 1, "page %zu has %lu in round %lu",
-			      i, (unsigned long)last, (unsigned long)n);
+			CHECK(last == n - 1, "page %zu has %lu in round %lu", i,
+			      (unsigned long)last, (unsigned long)n);
 			counters[i * 512] = n;
 		}
 		steps++;
@@ -522,9 +523,7 @@ const struct conform_kind conform_kinds[] = {
 	  .continued = anon_after,
 	  .max_image_kb = 8192 },
 	{ .name = "mem_heap", .setup = heap_setup, .continued = heap_after },
-	{ .name = "mem_stack",
-	  .setup = stack_setup,
-	  .continued = stack_after },
+	{ .name = "mem_stack", .setup = stack_setup, .continued = stack_after },
 	{ .name = "mem_file",
 	  .setup = file_setup,
 	  .continued = file_after,

@@ -84,8 +84,9 @@ static void data_after(struct conform *c)
 	CHECK_SAME(got, 3000, c->nonce + 3);
 	expect(eof[0], 10, c->nonce + 4);
 	CHECK_EQ(read(eof[0], got, 1), 0);
-	CHECK(write(broken[1], "x", 1) == -1 && errno == EPIPE,
-	      "no EPIPE without a reader");
+	CHECK(write(broken[1], "x", 1) == -1 && errno == EPIPE, "no EPIPE "
+								"without a "
+								"reader");
 }
 
 /* --- between processes --- */

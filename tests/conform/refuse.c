@@ -56,8 +56,9 @@ static void uffd_setup(struct conform *c)
 	struct uffdio_api api = { .api = UFFD_API };
 
 	(void)c;
-	have(syscall(SYS_userfaultfd, O_CLOEXEC | UFFD_USER_MODE_ONLY),
-	     "userfaultfd");
+	have(syscall(SYS_userfaultfd, O_CLOEXEC | UFFD_USER_MODE_ONLY), "userfa"
+									"ultf"
+									"d");
 	NEED(ioctl(fd, UFFDIO_API, &api));
 }
 

@@ -44,8 +44,8 @@ static void memfd_child(struct conform *c, long arg)
 
 static void memfd_setup(struct conform *c)
 {
-	mfd = (int)NEED(memfd_create("conform", MFD_ALLOW_SEALING |
-						MFD_CLOEXEC));
+	mfd = (int)NEED(
+		memfd_create("conform", MFD_ALLOW_SEALING | MFD_CLOEXEC));
 	NEED(ftruncate(mfd, 4 * MB));
 	mmem = mmap(NULL, 4 * MB, PROT_READ | PROT_WRITE, MAP_SHARED, mfd, 0);
 	CHECK(mmem != MAP_FAILED, "mmap: %m");
@@ -54,8 +54,8 @@ static void memfd_setup(struct conform *c)
 	NEED(lseek(mfd, 12345, SEEK_SET));
 	mfd_ro = (int)NEED(memfd_create("readonly", MFD_ALLOW_SEALING));
 	NEED(write(mfd_ro, &c->nonce, 8));
-	NEED(fcntl(mfd_ro, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK |
-						F_SEAL_GROW | F_SEAL_SEAL));
+	NEED(fcntl(mfd_ro, F_ADD_SEALS,
+		   F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL));
 	kid = conform_child(c, memfd_child, 1);
 }
 
@@ -260,8 +260,10 @@ static void sysvmsg_after(struct conform *c)
 		CHECK_SAME(m.text, (size_t)(100 + i * 50),
 			   c->nonce + (uint64_t)i);
 	}
-	CHECK(msgrcv(msgid, &m, sizeof(m.text), 0, IPC_NOWAIT) == -1,
-	      "one message too many");
+	CHECK(msgrcv(msgid, &m, sizeof(m.text), 0, IPC_NOWAIT) == -1, "one "
+								      "message "
+								      "too "
+								      "many");
 	NEED(msgctl(msgid, IPC_RMID, NULL));
 }
 
@@ -273,9 +275,9 @@ static const struct {
 	const char *flag;
 	bool fill;
 } advices[] = {
-	{ MADV_DONTFORK, " dc", true },	  { MADV_WIPEONFORK, " wf", true },
-	{ MADV_DONTDUMP, " dd", true },	  { MADV_SEQUENTIAL, " sr", true },
-	{ MADV_RANDOM, " rr", true },	  { MADV_NOHUGEPAGE, " nh", true },
+	{ MADV_DONTFORK, " dc", true },	 { MADV_WIPEONFORK, " wf", true },
+	{ MADV_DONTDUMP, " dd", true },	 { MADV_SEQUENTIAL, " sr", true },
+	{ MADV_RANDOM, " rr", true },	 { MADV_NOHUGEPAGE, " nh", true },
 	{ MADV_HUGEPAGE, " hg", false },
 };
 #define ADVICES (sizeof(advices) / sizeof(advices[0]))
@@ -324,8 +326,8 @@ static void mlock_after(struct conform *c)
 	CHECK(strstr(conform_vmflags(adv), " lo"), "mlock is lost");
 	CHECK_EQ(conform_smaps(adv, "Locked"), 1024);
 	CHECK(strstr(conform_vmflags(adv + 2 * MB), " lo"), "mlock2 is lost");
-	CHECK(conform_smaps(adv + 2 * MB, "Rss") < 1024,
-	      "MLOCK_ONFAULT has become plain");
+	CHECK(conform_smaps(adv + 2 * MB, "Rss") < 1024, "MLOCK_ONFAULT has "
+							 "become plain");
 	CHECK(!strstr(conform_vmflags(adv + 4 * MB), " lo"), "too much locked");
 }
 

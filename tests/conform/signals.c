@@ -97,8 +97,12 @@ static void handlers_after(struct conform *c)
 	sigaddset(&want, SIGRTMAX);
 	NEED(sigprocmask(SIG_BLOCK, NULL, &mask));
 	CHECK(!memcmp(&mask, &want, 8), "the mask differs");
-	CHECK(!count[SIGHUP] && !count[SIGUSR1] && !count[SIGRTMIN + 9],
-	      "a handler ran unasked");
+	CHECK(!count[SIGHUP] && !count[SIGUSR1] && !count[SIGRTMIN + 9], "a "
+									 "handl"
+									 "er "
+									 "ran "
+									 "unask"
+									 "ed");
 	NEED(raise(SIGHUP));
 	NEED(sigqueue(getpid(), SIGRTMIN + 9, v));
 	NEED(raise(SIGUSR1));
@@ -136,8 +140,7 @@ static void on_leave(int sig)
 
 static void long_main(struct conform *c, long arg)
 {
-	struct sigaction sa = { .sa_handler = on_long,
-				.sa_flags = SA_ONSTACK };
+	struct sigaction sa = { .sa_handler = on_long, .sa_flags = SA_ONSTACK };
 	stack_t ss = { .ss_sp = altstack, .ss_size = sizeof(altstack) };
 
 	(void)c;
@@ -288,10 +291,13 @@ static void ptimer_after(struct conform *c)
 	      "timer %d has %ld s left, interval %ld", tid_gap[1],
 	      its.it_value.tv_sec, its.it_interval.tv_sec);
 	NEED(syscall(SYS_timer_gettime, tid_gap[2], &its));
-	CHECK(!its.it_value.tv_sec && !its.it_value.tv_nsec,
-	      "a timer that was off is on");
-	CHECK(syscall(SYS_timer_gettime, tid_gap[0] + 1, &its) == -1,
-	      "a deleted timer is back");
+	CHECK(!its.it_value.tv_sec && !its.it_value.tv_nsec, "a timer that was "
+							     "off is on");
+	CHECK(syscall(SYS_timer_gettime, tid_gap[0] + 1, &its) == -1, "a "
+								      "deleted "
+								      "timer "
+								      "is "
+								      "back");
 	kset(tid_gap[2], 20, 0);
 	conform_msleep(150);
 	CHECK_EQ(count[SIGRTMIN + 2], 1);

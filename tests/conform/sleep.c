@@ -41,7 +41,10 @@ struct sleeper {
 	pthread_t thread;
 };
 
-#define S(n, f, w, e) { .name = n, .sleep = f, .want = w, .want_errno = e }
+#define S(n, f, w, e)                                                          \
+	{                                                                      \
+		.name = n, .sleep = f, .want = w, .want_errno = e              \
+	}
 
 static atomic_uint_least64_t live_ms;
 static atomic_int ticker_stop;
@@ -79,8 +82,8 @@ static void sleepers_start(struct sleeper *s)
 {
 	CHECK(!pthread_create(&ticker_thread, NULL, ticker, NULL), "thread");
 	for (; s->name; s++)
-		CHECK(!pthread_create(&s->thread, NULL, sleeper_main, s),
-		      "thread");
+		CHECK(!pthread_create(&s->thread, NULL, sleeper_main, s), "thre"
+									  "ad");
 }
 
 static void sleepers_end(struct sleeper *list, unsigned int max_ms)
@@ -255,8 +258,8 @@ static volatile int abs_got = -1;
 
 static void *abs_main(void *arg)
 {
-	abs_got = clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &abs_at,
-				  NULL);
+	abs_got =
+		clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &abs_at, NULL);
 	return arg;
 }
 

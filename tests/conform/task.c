@@ -179,8 +179,8 @@ static void chroot_after(struct conform *c)
 
 /* --- limits --- */
 
-static const int limits[] = { RLIMIT_NOFILE, RLIMIT_STACK, RLIMIT_CORE,
-			      RLIMIT_AS,     RLIMIT_FSIZE, RLIMIT_NICE,
+static const int limits[] = { RLIMIT_NOFILE,	RLIMIT_STACK, RLIMIT_CORE,
+			      RLIMIT_AS,	RLIMIT_FSIZE, RLIMIT_NICE,
 			      RLIMIT_SIGPENDING };
 
 static void limits_setup(struct conform *c)
@@ -271,8 +271,9 @@ static void creds_after(struct conform *c)
 		CHECK(ids[i] == ids_was[i], "id %d is %u, not %u", i, ids[i],
 		      ids_was[i]);
 	CHECK_EQ(n, n_groups);
-	CHECK(!memcmp(groups, groups_was, (size_t)n * sizeof(gid_t)),
-	      "the groups differ");
+	CHECK(!memcmp(groups, groups_was, (size_t)n * sizeof(gid_t)), "the "
+								      "groups "
+								      "differ");
 }
 
 static uint64_t cap_was[3];
@@ -323,7 +324,8 @@ static void caps_after(struct conform *c)
 	CHECK_EQ(prctl(PR_CAPBSET_READ, CAP_SYS_MODULE), 0);
 	CHECK_EQ(prctl(PR_CAPBSET_READ, CAP_NET_ADMIN), 1);
 	CHECK_EQ(prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, CAP_NET_RAW, 0,
-		       0), 1);
+		       0),
+		 1);
 	CHECK_EQ(prctl(PR_GET_SECUREBITS), SECBIT_NO_SETUID_FIXUP);
 }
 
@@ -355,12 +357,21 @@ static void seccomp_setup(struct conform *c)
 static void seccomp_after(struct conform *c)
 {
 	(void)c;
-	CHECK(syscall(SYS_sethostname, "x", -1) == -1 && errno == 71,
-	      "the first filter is gone: %m");
-	CHECK(syscall(SYS_munmap, 0, 0) == -1 && errno == 72,
-	      "the second filter is gone: %m");
-	CHECK(syscall(SYS_clone, 0, 0, 0, 0, 0) == -1 && errno == 74,
-	      "the last filter is gone: %m");
+	CHECK(syscall(SYS_sethostname, "x", -1) == -1 && errno == 71, "the "
+								      "first "
+								      "filter "
+								      "is "
+								      "gone: "
+								      "%m");
+	CHECK(syscall(SYS_munmap, 0, 0) == -1 && errno == 72, "the second "
+							      "filter is gone: "
+							      "%m");
+	CHECK(syscall(SYS_clone, 0, 0, 0, 0, 0) == -1 && errno == 74, "the "
+								      "last "
+								      "filter "
+								      "is "
+								      "gone: "
+								      "%m");
 	CHECK_EQ(prctl(PR_GET_SECCOMP), 2);
 }
 
@@ -381,7 +392,9 @@ const struct conform_kind conform_kinds[] = {
 	{ .name = "task_limits",
 	  .setup = limits_setup,
 	  .continued = limits_after },
-	{ .name = "task_creds", .setup = creds_setup, .continued = creds_after },
+	{ .name = "task_creds",
+	  .setup = creds_setup,
+	  .continued = creds_after },
 	{ .name = "task_caps", .setup = caps_setup, .continued = caps_after },
 	{ .name = "task_seccomp",
 	  .setup = seccomp_setup,

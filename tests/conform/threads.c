@@ -97,7 +97,8 @@ static void many_setup(struct conform *c)
 		many[i].i = i;
 		many[i].seed = conform_rand(c->nonce, 100 + (uint64_t)i);
 		CHECK(!pthread_create(&many[i].thread, &attr, many_main,
-				      &many[i]), "thread %ld: %m", i);
+				      &many[i]),
+		      "thread %ld: %m", i);
 	}
 	pthread_barrier_wait(&set);
 }
@@ -352,7 +353,8 @@ static void sched_setup(struct conform *c)
 	pthread_barrier_init(&go, NULL, 4);
 	for (i = 0; i < 3; i++)
 		CHECK(!pthread_create(&sched_thread[i], NULL, sched_main,
-				      (void *)i), "thread");
+				      (void *)i),
+		      "thread");
 	pthread_barrier_wait(&set);
 }
 

@@ -48,8 +48,7 @@ static unsigned char *family_mem;
 
 static void family_fill(struct conform *c, long arg)
 {
-	conform_fill(family_mem + 65536, 65536,
-		     c->nonce + 50 + (uint64_t)arg);
+	conform_fill(family_mem + 65536, 65536, c->nonce + 50 + (uint64_t)arg);
 }
 
 static void family_same(struct conform *c, long arg)
@@ -92,8 +91,8 @@ static void family_child(struct conform *c, long arg)
 	family_same(c, arg);
 	for (i = 0; i < 3; i++)
 		conform_join(c, kid[i], 10 * (arg + 1) + i);
-	CHECK(waitpid(-1, NULL, WNOHANG) == -1 && errno == ECHILD,
-	      "a strange child");
+	CHECK(waitpid(-1, NULL, WNOHANG) == -1 && errno == ECHILD, "a strange "
+								   "child");
 }
 
 static void family_setup(struct conform *c)
@@ -117,8 +116,8 @@ static void family_after(struct conform *c)
 	CHECK_EQ(getpgid(0), c->pid);
 	for (i = 0; i < 4; i++)
 		conform_join(c, family[i], i);
-	CHECK(waitpid(-1, NULL, WNOHANG) == -1 && errno == ECHILD,
-	      "a strange child");
+	CHECK(waitpid(-1, NULL, WNOHANG) == -1 && errno == ECHILD, "a strange "
+								   "child");
 }
 
 /* --- zombies --- */
@@ -166,8 +165,8 @@ static void zombie_after(struct conform *c)
 	conform_reap(zombies[1], ((int)(c->nonce % 200) + 1) << 8, 2000);
 	conform_reap(zombies[2], SIGKILL, 2000);
 	conform_reap(zombies[3], SIGTERM, 2000);
-	CHECK(waitpid(-1, NULL, WNOHANG) == -1 && errno == ECHILD,
-	      "a strange child");
+	CHECK(waitpid(-1, NULL, WNOHANG) == -1 && errno == ECHILD, "a strange "
+								   "child");
 }
 
 /* SIGCHLD of a child that ends after the checkpoint comes once. */
@@ -514,7 +513,9 @@ const struct conform_kind conform_kinds[] = {
 	{ .name = "tree_zombies",
 	  .setup = zombie_setup,
 	  .continued = zombie_after },
-	{ .name = "tree_sigchld", .setup = chld_setup, .continued = chld_after },
+	{ .name = "tree_sigchld",
+	  .setup = chld_setup,
+	  .continued = chld_after },
 	{ .name = "tree_subreaper",
 	  .setup = subreaper_setup,
 	  .continued = subreaper_after },
@@ -524,8 +525,12 @@ const struct conform_kind conform_kinds[] = {
 	{ .name = "tree_session",
 	  .setup = session_setup,
 	  .continued = session_after },
-	{ .name = "tree_group", .setup = group_setup, .continued = group_after },
-	{ .name = "tree_stopped", .setup = stop_setup, .continued = stop_after },
+	{ .name = "tree_group",
+	  .setup = group_setup,
+	  .continued = group_after },
+	{ .name = "tree_stopped",
+	  .setup = stop_setup,
+	  .continued = stop_after },
 	{ .name = "tree_vfork",
 	  .setup = vfork_setup,
 	  .continued = vfork_after,

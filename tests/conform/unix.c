@@ -50,8 +50,10 @@ static void expect(int fd, size_t len, uint64_t seed)
 
 static void empty(int fd)
 {
-	CHECK(recv(fd, buf, 1, MSG_DONTWAIT) == -1 && errno == EAGAIN,
-	      "data that nobody sent");
+	CHECK(recv(fd, buf, 1, MSG_DONTWAIT) == -1 && errno == EAGAIN, "data "
+								       "that "
+								       "nobody "
+								       "sent");
 }
 
 static void works(int a, int b)
@@ -318,8 +320,10 @@ static void pending_after(struct conform *c)
 		works(waiting[i], fd);
 	}
 	NEED(fcntl(listener, F_SETFL, O_NONBLOCK));
-	CHECK(accept(listener, NULL, NULL) == -1 && errno == EAGAIN,
-	      "one connection too many");
+	CHECK(accept(listener, NULL, NULL) == -1 && errno == EAGAIN, "one "
+								     "connectio"
+								     "n too "
+								     "many");
 }
 
 /* --- descriptors in flight --- */
@@ -348,7 +352,8 @@ static int recv_fd(int sock, int *fds, const char *text)
 {
 	char ctl[CMSG_SPACE(sizeof(int) * 4)], data[64] = "";
 	struct iovec iov = { data, sizeof(data) - 1 };
-	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1,
+	struct msghdr m = { .msg_iov = &iov,
+			    .msg_iovlen = 1,
 			    .msg_control = ctl,
 			    .msg_controllen = sizeof(ctl) };
 	struct cmsghdr *cm;

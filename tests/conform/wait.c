@@ -71,8 +71,9 @@ static void waiters_start(struct waiter *w)
 	for (; w->name; w++) {
 		if (w->prepare)
 			w->prepare(w);
-		CHECK(!pthread_create(&w->thread, NULL, waiter_main, w),
-		      "no thread");
+		CHECK(!pthread_create(&w->thread, NULL, waiter_main, w), "no "
+									 "threa"
+									 "d");
 	}
 	conform_msleep(150);
 }
@@ -577,8 +578,8 @@ WAITERS(locks)
 WAITERS(sysv)
 
 const struct conform_kind conform_kinds[] = {
-	WAIT_KIND(files),    WAIT_KIND(sockets),   WAIT_KIND(epolls),
-	WAIT_KIND(fifos),    WAIT_KIND(futexes),   WAIT_KIND(pi_futexes),
-	WAIT_KIND(signals),  WAIT_KIND(signalfds), WAIT_KIND(children),
-	WAIT_KIND(locks),    WAIT_KIND(sysv),	   { .name = NULL },
+	WAIT_KIND(files),   WAIT_KIND(sockets),	  WAIT_KIND(epolls),
+	WAIT_KIND(fifos),   WAIT_KIND(futexes),	  WAIT_KIND(pi_futexes),
+	WAIT_KIND(signals), WAIT_KIND(signalfds), WAIT_KIND(children),
+	WAIT_KIND(locks),   WAIT_KIND(sysv),	  { .name = NULL },
 };

@@ -53,8 +53,8 @@ struct leg {
 	char seen[1024]; /* what differs from outside; the subject goes first */
 };
 
-__attribute__((format(printf, 2, 3))) static int
-leg_fail(struct leg *l, const char *fmt, ...)
+__attribute__((format(printf, 2, 3))) static int leg_fail(struct leg *l,
+							  const char *fmt, ...)
 {
 	va_list ap;
 
@@ -162,7 +162,8 @@ static int leg_await_ready(struct leg *l)
 		if (ret)
 			return ret;
 		if (!waitid(P_PID, (id_t)l->subject, &si,
-			    WEXITED | WNOHANG | WNOWAIT) && si.si_pid)
+			    WEXITED | WNOHANG | WNOWAIT) &&
+		    si.si_pid)
 			return leg_fail(l, "subject ended in its setup");
 		if (conform_now() >= end)
 			return leg_fail(l, "subject not ready in 60 s");
@@ -201,8 +202,8 @@ static int run_checkpoint(struct leg *l, const char *opt1, int *status)
 
 static int status_text(int status)
 {
-	return WIFEXITED(status) ? WEXITSTATUS(status)
-				 : 1000 + WTERMSIG(status);
+	return WIFEXITED(status) ? WEXITSTATUS(status) :
+				   1000 + WTERMSIG(status);
 }
 
 static int check_leftovers(struct leg *l)
@@ -652,9 +653,11 @@ static void become_user(const char *dir)
 static void say(const struct leg *l, int ret)
 {
 	printf("%-7s %s %s %s%s%s\n",
-	       ret == 77 ? "skip" : ret ? "FAIL" : "ok", l->kind->name,
-	       l->user ? "user" : "root", l->stage, l->msg[0] ? ": " : "",
-	       l->msg);
+	       ret == 77 ? "skip" :
+	       ret	 ? "FAIL" :
+			   "ok",
+	       l->kind->name, l->user ? "user" : "root", l->stage,
+	       l->msg[0] ? ": " : "", l->msg);
 	if (ret == 1) {
 		tool_show(leg_path(l, "subject.log"));
 		tool_show(leg_path(l, "checkpoint.log"));

@@ -177,7 +177,8 @@ static void strip_name(char *path)
 {
 	size_t len = strlen(path);
 
-	if (path[0] == '/' && len > 10 && !strcmp(path + len - 10, " (deleted)"))
+	if (path[0] == '/' && len > 10 &&
+	    !strcmp(path + len - 10, " (deleted)"))
 		strcpy(path, "(deleted)");
 }
 
@@ -290,9 +291,10 @@ static int by_inner(const void *a, const void *b)
 
 static void put_threads(FILE *out, pid_t pid)
 {
-	static const char *const names[] = { "Name",   "SigPnd", "SigBlk",
-					     "NoNewPrivs", "Seccomp",
-					     "TracerPid", "Cpus_allowed" };
+	static const char *const names[] = { "Name",	    "SigPnd",
+					     "SigBlk",	    "NoNewPrivs",
+					     "Seccomp",	    "TracerPid",
+					     "Cpus_allowed" };
 	struct member tids[MAX_TREE];
 	struct dirent **list;
 	char path[64], as[64];
@@ -327,7 +329,9 @@ static void put_process(FILE *out, pid_t pid, pid_t inner, unsigned int flags)
 
 	snprintf(as, sizeof(as), "process %d", (int)inner);
 	fprintf(out, "%s %s\n", as,
-		state == 'Z' ? "zombie" : state == 'T' ? "stopped" : "alive");
+		state == 'Z' ? "zombie" :
+		state == 'T' ? "stopped" :
+			       "alive");
 	if (state == 'Z')
 		return;
 	for (j = 0; j < sizeof(names) / sizeof(names[0]); j++)

@@ -34,8 +34,8 @@ const char *tool_path(const char *name)
 	}
 	n = readlink("/proc/self/exe", self, sizeof(self) - 1);
 	if (n > 0) {
-		snprintf(path, sizeof(path), "%s/../../tools/%s",
-			 dirname(self), name);
+		snprintf(path, sizeof(path), "%s/../../tools/%s", dirname(self),
+			 name);
 		if (!access(path, X_OK))
 			return path;
 	}
