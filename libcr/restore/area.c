@@ -127,8 +127,7 @@ static size_t attributes(const struct cri_rtask *t, size_t per_op)
 	for (i = 0; i < t->n_threads; i++)
 		size += t->threads[i].rec->n_pending * each +
 			t->threads[i].rec->affinity.len +
-			t->threads[i].rec->nodes.len +
-			rec->n_filters * each;
+			t->threads[i].rec->nodes.len + rec->n_filters * each;
 	if (t->fs)
 		size += strlen(t->fs->cwd) + strlen(t->fs->root);
 	return size;
@@ -176,8 +175,7 @@ int cri_area_create(struct cri_restore *rs, struct cri_err *err)
 		return cri_fail(err, errno, "memfd_create: the plan's memory");
 	if (ftruncate(rs->area_fd, (off_t)rs->area_size))
 		return cri_fail(err, errno, "the plan's memory");
-	p = mmap((void *)at, rs->area_size,
-		 PROT_READ | PROT_WRITE | PROT_EXEC,
+	p = mmap((void *)at, rs->area_size, PROT_READ | PROT_WRITE | PROT_EXEC,
 		 MAP_SHARED | MAP_FIXED_NOREPLACE, rs->area_fd, 0);
 	if (p == MAP_FAILED)
 		return cri_fail(err, errno, "mapping the plan's memory");

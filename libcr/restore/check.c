@@ -118,7 +118,8 @@ static int cpu(struct cri_restore *rs, struct cri_err *err)
 			return cri_fail(err, ENOTSUP,
 					"thread %u uses processor state that "
 					"this machine lacks (features %#lx): "
-					"restart on a newer processor, or start "
+					"restart on a newer processor, or "
+					"start "
 					"the program with cr_run --cpu",
 					rs->threads[i].rec->tid,
 					(unsigned long)(bv & ~mine));

@@ -138,8 +138,7 @@ static void fini(struct cri_restore *rs)
 }
 
 /* The namespace's init; never returns. */
-static void init_main(struct cri_restore *rs, struct cri_relay *relay,
-		      int sock)
+static void init_main(struct cri_restore *rs, struct cri_relay *relay, int sock)
 {
 	struct cri_ns_report rep;
 

@@ -75,12 +75,10 @@ static int start_roots(struct cri_restore *rs, struct cri_err *err)
 		pid = start(rs, t->threads->prog,
 			    rs->fresh_pids ? 0 : (pid_t)t->rec->pid);
 		if (pid < 0)
-			return cri_fail(err, -pid,
-					"creating process %u (%s)%s",
+			return cri_fail(err, -pid, "creating process %u (%s)%s",
 					t->rec->pid, t->rec->comm,
-					pid == -EEXIST ?
-						": its pid is in use" :
-						"");
+					pid == -EEXIST ? ": its pid is in use" :
+							 "");
 		if (!rs->eldest)
 			rs->eldest = pid;
 	}
@@ -127,7 +125,7 @@ static int lost(struct cri_restore *rs, struct cri_err *err)
 		snprintf(path, sizeof(path), "/proc/%u/stat", prog->pid);
 		f = fopen(path, "re");
 		p = f && fgets(line, sizeof(line), f) ? strrchr(line, ')') :
-							 NULL;
+							NULL;
 		if (f)
 			fclose(f);
 		if (!p || p[2] == 'Z' || p[2] == 'X')
@@ -154,8 +152,8 @@ int cri_go_wait(struct cri_restore *rs, enum cri_stage stage, uint32_t n,
 			return failed(rs, err);
 		if (__atomic_load_n(&area->count[stage], __ATOMIC_SEQ_CST) >= n)
 			return 0;
-		if (!syscall(SYS_futex, &area->arrived, FUTEX_WAIT, seen,
-			     &tick, NULL, 0) ||
+		if (!syscall(SYS_futex, &area->arrived, FUTEX_WAIT, seen, &tick,
+			     NULL, 0) ||
 		    errno != ETIMEDOUT) {
 			last = now();
 			continue;
@@ -217,7 +215,8 @@ static int outside_attrs(struct cri_restore *rs, struct cri_err *err)
 			continue;
 		snprintf(path, sizeof(path), "/proc/%u/oom_score_adj",
 			 t->threads->prog->pid);
-		snprintf(text, sizeof(text), "%ld", (long)t->rec->oom_score_adj);
+		snprintf(text, sizeof(text), "%ld",
+			 (long)t->rec->oom_score_adj);
 		f = fopen(path, "we");
 		ret = f ? 0 : -errno;
 		if (f && (fputs(text, f) < 0 || fflush(f)))

@@ -65,8 +65,7 @@ static int fork_child(struct cri_restore *rs, struct cri_rtask *t,
 static bool older_session(const struct cri_rtask *t,
 			  const struct cri_rtask *child)
 {
-	return t->rec->sid == t->rec->pid &&
-	       child->rec->sid != t->rec->pid &&
+	return t->rec->sid == t->rec->pid && child->rec->sid != t->rec->pid &&
 	       child->rec->sid != child->rec->pid;
 }
 
@@ -123,8 +122,8 @@ static int group_make(struct cri_restore *rs, struct cri_rtask *t)
 
 	if (t->rec->pgid != t->rec->pid || t->rec->sid == t->rec->pid)
 		return 0;
-	op = cri_op_sys(rs, t->threads, "making its process group",
-			SYS_setpgid, 0, 0, 0, 0, 0, 0);
+	op = cri_op_sys(rs, t->threads, "making its process group", SYS_setpgid,
+			0, 0, 0, 0, 0, 0);
 	return op ? 0 : -ENOMEM;
 }
 
@@ -141,8 +140,7 @@ static struct cri_ghost *ghost_find(struct cri_restore *rs, uint32_t pgid)
 static int group_join(struct cri_restore *rs, struct cri_rtask *t)
 {
 	struct cri_rtask *leader = cri_task_by_pid(rs, t->rec->pgid);
-	struct cri_ghost *ghost = leader ? NULL :
-					   ghost_find(rs, t->rec->pgid);
+	struct cri_ghost *ghost = leader ? NULL : ghost_find(rs, t->rec->pgid);
 	struct rb_op *op;
 
 	if (!t->rec->pgid || leader == t || (!leader && !ghost))
@@ -150,8 +148,7 @@ static int group_join(struct cri_restore *rs, struct cri_rtask *t)
 	op = cri_op(rs, t->threads, RB_SETPGID, "joining its process group");
 	if (!op)
 		return -ENOMEM;
-	op->arg[0] = (int64_t)(leader ? leader->threads->prog :
-					ghost->th.prog);
+	op->arg[0] = (int64_t)(leader ? leader->threads->prog : ghost->th.prog);
 	return 0;
 }
 
@@ -233,9 +230,8 @@ static int ghost_program(struct cri_restore *rs, struct cri_ghost *g)
 /* A group of a session that lies in the tree, but whose leader is gone. */
 static bool headless(struct cri_restore *rs, const struct cri_rec_task *t)
 {
-	return t->pgid && t->pgid != t->pid &&
-	       !cri_task_by_pid(rs, t->pgid) && cri_task_by_pid(rs, t->sid) &&
-	       !ghost_find(rs, t->pgid);
+	return t->pgid && t->pgid != t->pid && !cri_task_by_pid(rs, t->pgid) &&
+	       cri_task_by_pid(rs, t->sid) && !ghost_find(rs, t->pgid);
 }
 
 int cri_plan_ghosts(struct cri_restore *rs)

@@ -37,9 +37,8 @@ static bool same_vma(const struct cri_vma *a, const struct cri_vma *b)
 {
 	const uint32_t gone = CRI_VMA_DONTFORK | CRI_VMA_WIPEONFORK;
 
-	return a->start == b->start && a->end == b->end &&
-	       a->prot == b->prot && a->kind == b->kind &&
-	       a->flags == b->flags && a->obj == b->obj &&
+	return a->start == b->start && a->end == b->end && a->prot == b->prot &&
+	       a->kind == b->kind && a->flags == b->flags && a->obj == b->obj &&
 	       a->offset == b->offset && a->pkey == b->pkey &&
 	       a->policy == b->policy && !strcmp(a->name, b->name) &&
 	       !((a->flags | b->flags) & gone);
@@ -109,14 +108,13 @@ static char *inherited(struct cri_rtask *t)
 	return keep;
 }
 
-static int unmap(struct cri_restore *rs, struct cri_rthread *th,
-		 uint64_t start, uint64_t end)
+static int unmap(struct cri_restore *rs, struct cri_rthread *th, uint64_t start,
+		 uint64_t end)
 {
 	if (start >= end)
 		return 0;
 	return cri_op_sys(rs, th, "clearing old memory", SYS_munmap,
-			  (int64_t)start, (int64_t)(end - start), 0, 0, 0,
-			  0) ?
+			  (int64_t)start, (int64_t)(end - start), 0, 0, 0, 0) ?
 		       0 :
 		       -ENOMEM;
 }
@@ -145,14 +143,12 @@ static int clear(struct cri_restore *rs, struct cri_rtask *t, const char *keep)
 	list = calloc(mm->n_vmas + 2ul, sizeof(*list));
 	if (!list)
 		return -ENOMEM;
-	list[n++] = (struct keep_span){
-		(uint64_t)rs->area_base,
-		(uint64_t)rs->area_base + rs->area_size
-	};
+	list[n++] =
+		(struct keep_span){ (uint64_t)rs->area_base,
+				    (uint64_t)rs->area_base + rs->area_size };
 	if (vdso)
-		list[n++] = (struct keep_span){
-			vdso, vdso + cri_vdso_span(rs)
-		};
+		list[n++] =
+			(struct keep_span){ vdso, vdso + cri_vdso_span(rs) };
 	for (i = 0; i < mm->n_vmas; i++)
 		if (keep[i])
 			list[n++] = (struct keep_span){ mm->vmas[i].start,
@@ -171,9 +167,9 @@ static int clear(struct cri_restore *rs, struct cri_rtask *t, const char *keep)
 static int mmap_op(struct cri_restore *rs, struct cri_rthread *th,
 		   const struct cri_vma *v, uint32_t prot, int flags, int fd)
 {
-	return cri_op_sys(rs, th, "mapping memory", SYS_mmap,
-			  (int64_t)v->start, (int64_t)(v->end - v->start), prot,
-			  flags | MAP_FIXED, fd, (int64_t)v->offset) ?
+	return cri_op_sys(rs, th, "mapping memory", SYS_mmap, (int64_t)v->start,
+			  (int64_t)(v->end - v->start), prot, flags | MAP_FIXED,
+			  fd, (int64_t)v->offset) ?
 		       0 :
 		       -ENOMEM;
 }
@@ -208,11 +204,9 @@ static int map_vma(struct cri_restore *rs, struct cri_rtask *t,
 		anon.offset = 0;
 		return mmap_op(rs, t->threads, &anon, prot, anon_flags(v), -1);
 	case CRI_VMA_FILE:
-		ret = cri_restore_map_fd(rs, v->obj,
-					 shared &&
-						 !(v->flags &
-						   CRI_VMA_MAYWRITE_RO),
-					 &fd, err);
+		ret = cri_restore_map_fd(
+			rs, v->obj, shared && !(v->flags & CRI_VMA_MAYWRITE_RO),
+			&fd, err);
 		if (ret)
 			return ret;
 		return mmap_op(rs, t->threads, v, prot, flags, fd);
@@ -229,8 +223,7 @@ static int map_vma(struct cri_restore *rs, struct cri_rtask *t,
 		return cri_op_sys(rs, t->threads,
 				  "attaching a shared memory segment",
 				  SYS_shmat, shm->ipc_id, (int64_t)v->start,
-				  v->prot & PROT_WRITE ? 0 : 010000, 0, 0,
-				  0) ?
+				  v->prot & PROT_WRITE ? 0 : 010000, 0, 0, 0) ?
 			       0 :
 			       -ENOMEM;
 	default:
@@ -245,8 +238,8 @@ static int advise(struct cri_restore *rs, struct cri_rthread *th,
 	struct rb_op *op;
 
 	op = cri_op_sys(rs, th, "setting a memory advice", SYS_madvise,
-			(int64_t)v->start, (int64_t)(v->end - v->start),
-			advice, 0, 0, 0);
+			(int64_t)v->start, (int64_t)(v->end - v->start), advice,
+			0, 0, 0);
 	if (!op)
 		return -ENOMEM;
 	op->flags |= RB_IGNORE;
@@ -284,9 +277,8 @@ static int flags_vma(struct cri_restore *rs, struct cri_rthread *th,
 		void *p = cri_area_copy(rs, v->name, strlen(v->name) + 1);
 		struct rb_op *op;
 
-		op = cri_op_sys(rs, th, "naming memory", SYS_prctl,
-				PR_SET_VMA, PR_SET_VMA_ANON_NAME,
-				(int64_t)v->start,
+		op = cri_op_sys(rs, th, "naming memory", SYS_prctl, PR_SET_VMA,
+				PR_SET_VMA_ANON_NAME, (int64_t)v->start,
 				(int64_t)(v->end - v->start), (int64_t)p, 0);
 		if (!op || !p)
 			return -ENOMEM;
@@ -386,9 +378,8 @@ static int open_kept(struct cri_restore *rs, struct cri_rtask *t,
 		if (!keep[i] || v->flags & CRI_VMA_SHARED ||
 		    (v->prot & 3) == 3 || !has_pages(t->mm, v))
 			continue;
-		if (!cri_op_sys(rs, t->threads, "opening memory",
-				SYS_mprotect, (int64_t)v->start,
-				(int64_t)(v->end - v->start),
+		if (!cri_op_sys(rs, t->threads, "opening memory", SYS_mprotect,
+				(int64_t)v->start, (int64_t)(v->end - v->start),
 				v->prot | PROT_READ | PROT_WRITE, 0, 0, 0))
 			return -ENOMEM;
 	}
@@ -451,8 +442,8 @@ static int fill_from(struct cri_restore *rs, struct cri_rtask *t,
 			iov->iov_len = n * CRI_PAGE;
 			op->flags = RB_NOCRC;
 			op->arg[0] = rs->data_fd;
-			op->arg[1] = mm->runs[i].offset +
-				     (int64_t)(skip * CRI_PAGE);
+			op->arg[1] =
+				mm->runs[i].offset + (int64_t)(skip * CRI_PAGE);
 			op->arg[2] = (int64_t)iov;
 			op->arg[3] = 1;
 		}
@@ -479,8 +470,7 @@ static int fill_parents(struct cri_restore *rs, struct cri_rtask *t,
 				v++;
 			n = mm->vmas[v].end / CRI_PAGE;
 			n = (n < end ? n : end) - at;
-			ret = keep[v] ? 0 :
-					fill_from(rs, t, t->parent, at, n);
+			ret = keep[v] ? 0 : fill_from(rs, t, t->parent, at, n);
 			if (ret)
 				return ret;
 			at += n;
@@ -621,8 +611,7 @@ static int fill(struct cri_restore *rs, struct cri_rtask *t, const char *keep)
 	return ret ? ret : fill_parents(rs, t, keep);
 }
 
-static int finish(struct cri_restore *rs, struct cri_rtask *t,
-		  const char *keep)
+static int finish(struct cri_restore *rs, struct cri_rtask *t, const char *keep)
 {
 	const struct cri_rec_mm *mm = t->mm->rec;
 	uint32_t i;
@@ -653,12 +642,18 @@ static int describe(struct cri_restore *rs, struct cri_rtask *t,
 {
 	const struct cri_rec_mm *mm = t->mm->rec;
 	struct prctl_mm_map map = {
-		.start_code = mm->start_code, .end_code = mm->end_code,
-		.start_data = mm->start_data, .end_data = mm->end_data,
-		.start_brk = mm->start_brk, .brk = mm->brk,
-		.start_stack = mm->start_stack, .arg_start = mm->arg_start,
-		.arg_end = mm->arg_end, .env_start = mm->env_start,
-		.env_end = mm->env_end, .exe_fd = (uint32_t)-1,
+		.start_code = mm->start_code,
+		.end_code = mm->end_code,
+		.start_data = mm->start_data,
+		.end_data = mm->end_data,
+		.start_brk = mm->start_brk,
+		.brk = mm->brk,
+		.start_stack = mm->start_stack,
+		.arg_start = mm->arg_start,
+		.arg_end = mm->arg_end,
+		.env_start = mm->env_start,
+		.env_end = mm->env_end,
+		.exe_fd = (uint32_t)-1,
 	};
 	int fd = -1, ret;
 	void *p;

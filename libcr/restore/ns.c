@@ -121,10 +121,10 @@ static int map_user(uid_t uid, gid_t gid, struct cri_err *err)
 
 static int set_clocks(struct cri_restore *rs, struct cri_err *err)
 {
-	int64_t mono = (int64_t)(rs->origin->monotonic -
-				 clock_ns(CLOCK_MONOTONIC));
-	int64_t boot = (int64_t)(rs->origin->boottime -
-				 clock_ns(CLOCK_BOOTTIME));
+	int64_t mono =
+		(int64_t)(rs->origin->monotonic - clock_ns(CLOCK_MONOTONIC));
+	int64_t boot =
+		(int64_t)(rs->origin->boottime - clock_ns(CLOCK_BOOTTIME));
 	char text[160];
 
 	mono = mono < 0 ? 0 : mono;
@@ -146,9 +146,9 @@ static int mount_proc(struct cri_restore *rs, struct cri_err *err)
 		return 0;
 	/* Containers mask parts of /proc: then a fresh one is forbidden. */
 	if (rs->args->log)
-		rs->args->log(rs->args->arg,
-			      "warning: /proc cannot be mounted here; the "
-			      "program sees the outer one");
+		rs->args->log(rs->args->arg, "warning: /proc cannot be mounted "
+					     "here; the "
+					     "program sees the outer one");
 	return 0;
 }
 
@@ -233,9 +233,9 @@ void cri_ns_init_loop(pid_t eldest, int sock)
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	prctl(PR_SET_PDEATHSIG, 0);
 	close_all_but(sock);
-	pfd[0] = (struct pollfd){ signalfd(-1, &set,
-					   SFD_CLOEXEC | SFD_NONBLOCK),
-				  POLLIN, 0 };
+	pfd[0] =
+		(struct pollfd){ signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK),
+				 POLLIN, 0 };
 	pfd[1] = (struct pollfd){ sock, POLLIN, 0 };
 	while (reap(eldest, sock)) {
 		struct signalfd_siginfo si;
@@ -244,8 +244,8 @@ void cri_ns_init_loop(pid_t eldest, int sock)
 			continue;
 		while (read(pfd[0].fd, &si, sizeof(si)) > 0)
 			;
-		if (pfd[1].revents && read(sock, &sig, sizeof(sig)) ==
-					      sizeof(sig))
+		if (pfd[1].revents &&
+		    read(sock, &sig, sizeof(sig)) == sizeof(sig))
 			kill(eldest, sig);
 		else if (pfd[1].revents)
 			pfd[1].fd = -1; /* the caller is gone */

@@ -177,8 +177,9 @@ static int open_one(struct cri_restore *rs, const struct cri_rec_ofd *ofd,
 	if (kind->late && kind->late(rs, ofd, &late))
 		return 0; /* each holder opens it for itself */
 	if (rs->depth > 32)
-		return cri_fail(err, EBADMSG, "damaged image: open files that "
-					      "need each other");
+		return cri_fail(err, EBADMSG,
+				"damaged image: open files that "
+				"need each other");
 	rs->depth++;
 	ret = kind->open(rs, ofd, &fd, err);
 	rs->depth--;
@@ -265,9 +266,9 @@ int cri_restore_fill_objects(struct cri_restore *rs, struct cri_err *err)
 		kind = cri_kind_find(ofd->type);
 		if (rs->ofd_fd[ofd->id] < 0)
 			continue; /* late */
-		ret = kind->fill ? kind->fill(rs, ofd, rs->ofd_fd[ofd->id],
-					      err) :
-				   0;
+		ret = kind->fill ?
+			      kind->fill(rs, ofd, rs->ofd_fd[ofd->id], err) :
+			      0;
 		if (ret)
 			return cri_fail(err, -ret, "cannot fill a %s again",
 					kind->name);
@@ -367,9 +368,9 @@ int cri_restore_nameless(struct cri_restore *rs, uint32_t file, int *fd,
 	if (ftruncate(new, (off_t)f->size) || fchmod(new, f->mode & 07777))
 		ret = cri_fail(err, errno, "the unlinked file %s", f->path);
 	else
-		ret = f->content ? cri_restore_content(rs, f->content, new,
-						       err) :
-				   0;
+		ret = f->content ?
+			      cri_restore_content(rs, f->content, new, err) :
+			      0;
 	if (ret)
 		close(new);
 	else
@@ -492,7 +493,7 @@ int cri_restore_shmem(struct cri_restore *rs, uint32_t id, int *fd,
 		      struct cri_err *err)
 {
 	struct cri_rec_shmem *s = cri_recset_find(rs->set, CRI_REC_SHMEM, id);
-		int new, ret;
+	int new, ret;
 
 	if (!s)
 		return cri_fail(err, EBADMSG, "damaged image: shared memory");
@@ -502,8 +503,7 @@ int cri_restore_shmem(struct cri_restore *rs, uint32_t id, int *fd,
 	}
 	new = shmem_make(s);
 	if (new < 0)
-		return cri_fail(err, errno, "making shared memory %s",
-				s->name);
+		return cri_fail(err, errno, "making shared memory %s", s->name);
 	if (ftruncate(new, (off_t)s->size)) {
 		ret = -errno;
 		close(new);

@@ -151,9 +151,8 @@ static int descriptors(struct cri_restore *rs, struct cri_rtask *t,
 					"process %u",
 					fd->fd, t->rec->pid);
 		if (!cri_op_sys(rs, th, "placing a descriptor", SYS_dup3, from,
-				fd->fd,
-				fd->flags & FD_CLOEXEC ? O_CLOEXEC : 0, 0, 0,
-				0))
+				fd->fd, fd->flags & FD_CLOEXEC ? O_CLOEXEC : 0,
+				0, 0, 0))
 			return -ENOMEM;
 	}
 	return cri_plan_late_items(rs, t);
@@ -193,9 +192,9 @@ static int posix_locks(struct cri_restore *rs, struct cri_rtask *t,
 		fl.l_start = (off_t)lock->start;
 		fl.l_len = (off_t)lock->len;
 		p = cri_area_copy(rs, &fl, sizeof(fl));
-		if (!p || !cri_op_sys(rs, t->threads, "taking its file lock",
-				      SYS_fcntl, fd, F_SETLK, (int64_t)p, 0, 0,
-				      0))
+		if (!p ||
+		    !cri_op_sys(rs, t->threads, "taking its file lock",
+				SYS_fcntl, fd, F_SETLK, (int64_t)p, 0, 0, 0))
 			return -ENOMEM;
 	}
 	return 0;
@@ -213,14 +212,14 @@ static int filesystem(struct cri_restore *rs, struct cri_rtask *t)
 	/* Both names are told from our root, so the chroot comes last. */
 	if (!cri_op_sys(rs, th, "entering its working directory", SYS_chdir,
 			(int64_t)path, 0, 0, 0, 0, 0) ||
-	    !cri_op_sys(rs, th, "setting its umask", SYS_umask, t->fs->umask,
-			0, 0, 0, 0, 0))
+	    !cri_op_sys(rs, th, "setting its umask", SYS_umask, t->fs->umask, 0,
+			0, 0, 0, 0))
 		return -ENOMEM;
 	if (strcmp(t->fs->root, "/") != 0) {
 		root = cri_area_copy(rs, t->fs->root, strlen(t->fs->root) + 1);
-		if (!root || !cri_op_sys(rs, th, "entering its root directory",
-					 SYS_chroot, (int64_t)root, 0, 0, 0, 0,
-					 0))
+		if (!root ||
+		    !cri_op_sys(rs, th, "entering its root directory",
+				SYS_chroot, (int64_t)root, 0, 0, 0, 0, 0))
 			return -ENOMEM;
 	}
 	return 0;
@@ -307,10 +306,10 @@ static int pending(struct cri_restore *rs, struct cri_rtask *t)
 			return -EBADMSG;
 		memcpy(&sig, raw->p, sizeof(sig));
 		p = cri_area_copy(rs, raw->p, raw->len);
-		if (!p || !cri_op_sys(rs, t->threads,
-				      "queueing a pending signal",
-				      SYS_rt_sigqueueinfo, t->rec->pid, sig,
-				      (int64_t)p, 0, 0, 0))
+		if (!p ||
+		    !cri_op_sys(rs, t->threads, "queueing a pending signal",
+				SYS_rt_sigqueueinfo, t->rec->pid, sig,
+				(int64_t)p, 0, 0, 0))
 			return -ENOMEM;
 	}
 	return 0;
@@ -372,9 +371,9 @@ static int ptimer(struct cri_restore *rs, struct cri_rtask *t,
 	its.it_interval.tv_sec = (time_t)(pt->interval / 1000000000);
 	its.it_interval.tv_nsec = (long)(pt->interval % 1000000000);
 	p = cri_area_copy(rs, &its, sizeof(its));
-	if (!p || !cri_op_sys(rs, t->threads, "setting a POSIX timer",
-			      SYS_timer_settime, pt->timer, 0, (int64_t)p, 0,
-			      0, 0))
+	if (!p ||
+	    !cri_op_sys(rs, t->threads, "setting a POSIX timer",
+			SYS_timer_settime, pt->timer, 0, (int64_t)p, 0, 0, 0))
 		return -ENOMEM;
 	return 0;
 }
@@ -428,9 +427,8 @@ static int process_attrs(struct cri_restore *rs, struct cri_rtask *t)
 	    !cri_op_sys(rs, th, "becoming a subreaper", SYS_prctl,
 			PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0, 0))
 		return -ENOMEM;
-	if (rec->mdwe &&
-	    !cri_op_sys(rs, th, "denying writable code", SYS_prctl,
-			PR_SET_MDWE, rec->mdwe, 0, 0, 0, 0))
+	if (rec->mdwe && !cri_op_sys(rs, th, "denying writable code", SYS_prctl,
+				     PR_SET_MDWE, rec->mdwe, 0, 0, 0, 0))
 		return -ENOMEM;
 	op = cri_op_sys(rs, th, "registering for membarrier", SYS_membarrier,
 			MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0, 0, 0,

@@ -72,8 +72,7 @@ int cri_relay_open(struct cri_relay *r, struct cri_restore *rs,
 	struct termios t;
 
 	r->leader = has_leader(rs);
-	if (!wants_terminal(rs) ||
-	    !(r->leader || rs->ns_flags & CLONE_NEWPID))
+	if (!wants_terminal(rs) || !(r->leader || rs->ns_flags & CLONE_NEWPID))
 		return 0;
 	r->tty = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
 	if (r->tty < 0)
@@ -86,8 +85,7 @@ int cri_relay_open(struct cri_relay *r, struct cri_restore *rs,
 	r->master = posix_openpt(O_RDWR | O_CLOEXEC | O_NOCTTY);
 	if (r->master < 0 || unlockpt(r->master))
 		return cri_fail(err, errno, "a pseudo terminal");
-	r->slave = ioctl(r->master, TIOCGPTPEER,
-			 O_RDWR | O_CLOEXEC | O_NOCTTY);
+	r->slave = ioctl(r->master, TIOCGPTPEER, O_RDWR | O_CLOEXEC | O_NOCTTY);
 	if (r->slave < 0)
 		return cri_fail(err, errno, "a pseudo terminal");
 	(void)tcsetattr(r->slave, TCSANOW, &r->saved);

@@ -192,8 +192,8 @@ uint64_t cri_vdso_span(struct cri_restore *rs);
  * trampoline.c: make old (an image's vdso) jump to new, which will lie at
  * base.  -ENOEXEC: no vdso, -ENOENT: a function has no successor.
  */
-int cri_vdso_patch(void *old, size_t old_size, const void *new,
-		   size_t new_size, uint64_t base);
+int cri_vdso_patch(void *old, size_t old_size, const void *new, size_t new_size,
+		   uint64_t base);
 /* tty.c: controlling terminal and foreground group. */
 int cri_plan_tty(struct cri_restore *rs, struct cri_rtask *t,
 		 struct cri_err *err);

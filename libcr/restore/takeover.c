@@ -24,6 +24,7 @@
 #include "restore/go.h"
 #include "util/fault.h"
 
+#define ERESTARTNOHAND 514
 #define ERESTART_RESTARTBLOCK 516
 #define OPTIONS (unsigned long)(PTRACE_O_EXITKILL | PTRACE_O_TRACESYSGOOD)
 #define XSTATE_MAX 65536
@@ -103,8 +104,8 @@ static int call(struct cri_restore *rs, struct cri_rthread *th,
 		struct user_regs_struct *regs, long *result,
 		struct cri_err *err)
 {
-	uint64_t vdso = cri_vdso_place(rs, th->task) +
-			(rs->vdso - rs->parts[0].start);
+	uint64_t vdso =
+		cri_vdso_place(rs, th->task) + (rs->vdso - rs->parts[0].start);
 	struct iovec iov = { regs, sizeof(*regs) };
 	int ret;
 
@@ -175,14 +176,15 @@ static int sleep_again(struct cri_restore *rs, struct cri_rthread *th,
 static int sleeps(struct cri_restore *rs, struct cri_rthread *th,
 		  struct user_regs_struct *regs, struct cri_err *err)
 {
-	switch (th->rec->sleep_kind) {
-	case CRI_SLEEP_NANOSLEEP:
-	case CRI_SLEEP_POLL:
-	case CRI_SLEEP_FUTEX:
+	uint32_t kind = th->rec->sleep_kind;
+
+	/* A poll without an end has no rest: it begins anew as it was. */
+	if (kind == CRI_SLEEP_NANOSLEEP || kind == CRI_SLEEP_FUTEX ||
+	    (kind == CRI_SLEEP_POLL && (int)regs->rdx >= 0))
 		return sleep_again(rs, th, regs, err);
-	default:
-		return 0;
-	}
+	if (kind == CRI_SLEEP_POLL)
+		regs->rax = (unsigned long long)-ERESTARTNOHAND;
+	return 0;
 }
 
 static int drop_area(struct cri_restore *rs, struct cri_rtask *t,
@@ -199,8 +201,8 @@ static int drop_area(struct cri_restore *rs, struct cri_rtask *t,
 	regs.rsi = rs->area_size;
 	ret = call(rs, t->threads, &regs, &result, err);
 	if (!ret && result)
-		ret = trouble(t->threads, (int)-result,
-			      "cannot unmap the plan", err);
+		ret = trouble(t->threads, (int)-result, "cannot unmap the plan",
+			      err);
 	return ret;
 }
 
@@ -268,8 +270,8 @@ static void last_signals(struct cri_restore *rs, const struct cri_rtask *t)
 	pid_t pid = t->threads->tid;
 
 	if (t->rec->state == CRI_TASK_STOPPED)
-		kill(pid, t->rec->stop_signal ? (int)t->rec->stop_signal :
-						SIGSTOP);
+		kill(pid,
+		     t->rec->stop_signal ? (int)t->rec->stop_signal : SIGSTOP);
 	if (rs->args->signal)
 		kill(pid, rs->args->signal);
 }

@@ -37,14 +37,24 @@ static int sched(struct cri_restore *rs, struct cri_rthread *th)
 {
 	const struct cri_rec_thread *rec = th->rec;
 	struct sched_attr_v0 attr = {
-		.size = sizeof(attr), .policy = rec->sched_policy,
-		.flags = rec->sched_flags & 1, .nice = (int32_t)rec->nice,
-		.priority = rec->sched_prio, .runtime = rec->sched_runtime,
-		.deadline = rec->sched_deadline, .period = rec->sched_period,
+		.size = sizeof(attr),
+		.policy = rec->sched_policy,
+		.flags = rec->sched_flags & 1,
+		.nice = (int32_t)rec->nice,
+		.priority = rec->sched_prio,
+		.runtime = rec->sched_runtime,
+		.deadline = rec->sched_deadline,
+		.period = rec->sched_period,
 	};
 	struct rb_op *op;
 	void *p;
 
+	/* Policies without a nice value keep it for their way back. */
+	if (rec->nice && rec->sched_policy != SCHED_OTHER &&
+	    rec->sched_policy != SCHED_BATCH &&
+	    !cri_op_sys(rs, th, "setting its nice value", SYS_setpriority,
+			PRIO_PROCESS, 0, rec->nice, 0, 0, 0))
+		return -ENOMEM;
 	if (rec->sched_policy || rec->nice || rec->sched_flags) {
 		p = cri_area_copy(rs, &attr, sizeof(attr));
 		op = cri_op_sys(rs, th, "setting its scheduling",
@@ -74,19 +84,17 @@ static int lists(struct cri_restore *rs, struct cri_rthread *th)
 	stack_t ss;
 	void *p;
 
-	if (!cri_op_sys(rs, th, "setting its exit address",
-			SYS_set_tid_address, (int64_t)rec->clear_tid, 0, 0, 0,
-			0, 0))
+	if (!cri_op_sys(rs, th, "setting its exit address", SYS_set_tid_address,
+			(int64_t)rec->clear_tid, 0, 0, 0, 0, 0))
 		return -ENOMEM;
 	if (rec->robust_len &&
 	    !cri_op_sys(rs, th, "setting its robust list", SYS_set_robust_list,
 			(int64_t)rec->robust_list, (int64_t)rec->robust_len, 0,
 			0, 0, 0))
 		return -ENOMEM;
-	if (rec->rseq &&
-	    !cri_op_sys(rs, th, "registering its rseq area", SYS_rseq,
-			(int64_t)rec->rseq, rec->rseq_size, 0, rec->rseq_sig, 0,
-			0))
+	if (rec->rseq && !cri_op_sys(rs, th, "registering its rseq area",
+				     SYS_rseq, (int64_t)rec->rseq,
+				     rec->rseq_size, 0, rec->rseq_sig, 0, 0))
 		return -ENOMEM;
 	if (rec->altstack_size && !(rec->altstack_flags & SS_DISABLE)) {
 		memset(&ss, 0, sizeof(ss));
@@ -94,9 +102,9 @@ static int lists(struct cri_restore *rs, struct cri_rthread *th)
 		ss.ss_size = rec->altstack_size;
 		ss.ss_flags = (int)(rec->altstack_flags & ~SS_ONSTACK);
 		p = cri_area_copy(rs, &ss, sizeof(ss));
-		if (!p || !cri_op_sys(rs, th, "setting its signal stack",
-				      SYS_sigaltstack, (int64_t)p, 0, 0, 0, 0,
-				      0))
+		if (!p ||
+		    !cri_op_sys(rs, th, "setting its signal stack",
+				SYS_sigaltstack, (int64_t)p, 0, 0, 0, 0, 0))
 			return -ENOMEM;
 	}
 	return 0;
@@ -163,7 +171,8 @@ int cri_plan_thread(struct cri_restore *rs, struct cri_rthread *th,
 		ret = prctls(rs, th);
 	if (!ret)
 		ret = pending(rs, th);
-	return ret ? cri_fail(err, -ret, "cannot plan thread %u", th->rec->tid) :
+	return ret ? cri_fail(err, -ret, "cannot plan thread %u",
+			      th->rec->tid) :
 		     0;
 }
 
@@ -177,10 +186,10 @@ static int limits(struct cri_restore *rs, struct cri_rthread *th)
 					rec->rlimits[i].max };
 		void *p = cri_area_copy(rs, &lim, sizeof(lim));
 
-		if (!p || !cri_op_sys(rs, th, "setting a resource limit",
-				      SYS_prlimit64, 0,
-				      rec->rlimits[i].resource, (int64_t)p, 0,
-				      0, 0))
+		if (!p ||
+		    !cri_op_sys(rs, th, "setting a resource limit",
+				SYS_prlimit64, 0, rec->rlimits[i].resource,
+				(int64_t)p, 0, 0, 0))
 			return -ENOMEM;
 	}
 	return 0;
@@ -209,8 +218,8 @@ static int identity(struct cri_restore *rs, struct cri_rthread *th)
 			rec->euid, rec->suid, 0, 0, 0) ||
 	    !cri_op_sys(rs, th, "setting its file system user", SYS_setfsuid,
 			rec->fsuid, 0, 0, 0, 0, 0) ||
-	    !cri_op_sys(rs, th, "setting its file system group",
-			SYS_setfsgid, rec->fsgid, 0, 0, 0, 0, 0))
+	    !cri_op_sys(rs, th, "setting its file system group", SYS_setfsgid,
+			rec->fsgid, 0, 0, 0, 0, 0))
 		return -ENOMEM;
 	return 0;
 }
@@ -257,8 +266,8 @@ static int capabilities(struct cri_restore *rs, struct cri_rthread *th)
 		if (!(rec->cap_amb & prm & inh) || !(rec->cap_amb >> i & 1))
 			continue;
 		if (!cri_op_sys(rs, th, "raising an ambient capability",
-				SYS_prctl, PR_CAP_AMBIENT,
-				PR_CAP_AMBIENT_RAISE, i, 0, 0, 0))
+				SYS_prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE,
+				i, 0, 0, 0))
 			return -ENOMEM;
 	}
 	return 0;
@@ -279,8 +288,8 @@ static int seccomp(struct cri_restore *rs, struct cri_rthread *th)
 		return 0;
 	if (rec->seccomp == SECCOMP_MODE_STRICT)
 		return cri_op_sys(rs, th, "entering strict seccomp",
-				  SYS_seccomp, SECCOMP_SET_MODE_STRICT, 0, 0,
-				  0, 0, 0) ?
+				  SYS_seccomp, SECCOMP_SET_MODE_STRICT, 0, 0, 0,
+				  0, 0) ?
 			       0 :
 			       -ENOMEM;
 	for (i = 0; i < rec->n_filters; i++) {
@@ -337,14 +346,15 @@ int cri_plan_last(struct cri_restore *rs, struct cri_rthread *th,
 	/* Changing credentials clears these two, so they wait for all. */
 	if (!ret)
 		ret = cri_op_barrier(rs, th, CRI_STAGE_IDS);
-	if (!ret && !cri_op_sys(rs, th, "setting its parent-death signal",
-				SYS_prctl, PR_SET_PDEATHSIG,
-				th->rec->pdeathsig, 0, 0, 0, 0))
+	if (!ret &&
+	    !cri_op_sys(rs, th, "setting its parent-death signal", SYS_prctl,
+			PR_SET_PDEATHSIG, th->rec->pdeathsig, 0, 0, 0, 0))
 		ret = -ENOMEM;
 	if (!ret && leader &&
 	    !cri_op_sys(rs, th, "setting dumpability", SYS_prctl,
 			PR_SET_DUMPABLE, rec->dumpable == 1, 0, 0, 0, 0))
 		ret = -ENOMEM;
-	return ret ? cri_fail(err, -ret, "cannot plan thread %u", th->rec->tid) :
+	return ret ? cri_fail(err, -ret, "cannot plan thread %u",
+			      th->rec->tid) :
 		     0;
 }

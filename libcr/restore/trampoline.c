@@ -143,8 +143,8 @@ static int patch(const struct elf *new, const char *name, uint64_t base,
 	return -ENOENT;
 }
 
-int cri_vdso_patch(void *old, size_t old_size, const void *new,
-		   size_t new_size, uint64_t base)
+int cri_vdso_patch(void *old, size_t old_size, const void *new, size_t new_size,
+		   uint64_t base)
 {
 	struct elf o, n;
 	size_t i;

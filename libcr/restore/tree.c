@@ -255,8 +255,8 @@ static int threads(struct cri_restore *rs, struct cri_err *err)
 	}
 	for (k = 0; k < rs->n_tasks; k++) {
 		t = &rs->tasks[k];
-		if (t->mm && (!t->n_threads ||
-			      t->threads->rec->tid != t->rec->pid))
+		if (t->mm &&
+		    (!t->n_threads || t->threads->rec->tid != t->rec->pid))
 			return cri_fail(err, EBADMSG,
 					"damaged image: process %u has no "
 					"leading thread",

@@ -122,9 +122,9 @@ static int plant_old(struct cri_restore *rs, struct cri_rtask *t)
 	op->arg[0] = (int64_t)at;
 	op->arg[1] = (int64_t)rs->vdso_old;
 	op->arg[2] = (int64_t)len;
-	if (!cri_op_sys(rs, t->threads, "protecting the old vdso",
-			SYS_mprotect, (int64_t)at, (int64_t)len,
-			PROT_READ | PROT_EXEC, 0, 0, 0))
+	if (!cri_op_sys(rs, t->threads, "protecting the old vdso", SYS_mprotect,
+			(int64_t)at, (int64_t)len, PROT_READ | PROT_EXEC, 0, 0,
+			0))
 		return -ENOMEM;
 	return 0;
 }
