@@ -131,6 +131,9 @@ static void compare(const struct cri_schema *s, const char *a, const char *b,
 			if (strcmp(sa ? sa : "", sb ? sb : ""))
 				say(where, s->name, f->name, sa, sb);
 			break;
+		case CRI_F_U32:
+		case CRI_F_U64:
+		case CRI_F_I64:
 		default:
 			va = vb = 0;
 			memcpy(&va, a + f->offset,

@@ -21,8 +21,8 @@
 
 #include <cmocka.h>
 
-#include "kinds/cases.h"
-#include "kinds/harness.h"
+#include "kind_cases/cases.h"
+#include "kind_cases/harness.h"
 
 static int child(const struct kindcase *c)
 {
