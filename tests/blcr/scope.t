@@ -85,4 +85,6 @@ is "$st" 31 "a script that checkpointed itself: restarted"
 is "$(tail -n 1 self.out)" "0 $(cat self.secret)" \
 	"the restarted script goes on behind cr_checkpoint"
 is "$(wc -l <self.out)" 2 "both did"
+# A family's child outlives a parent that was killed: only those of this test.
+pkill -9 -f "^$target $work" || :
 done_testing
