@@ -77,7 +77,7 @@ echo "\$st \$secret" >>$work/self.out
 exit 31
 EOT
 chmod 755 self.sh
-timeout 60 ./self.sh
+timeout 60 ./self.sh >self.log 2>&1 </dev/null
 is $? 31 "a script checkpoints itself: it goes on"
 is "$(cat self.out)" "0 $(cat self.secret)" "cr_checkpoint said 0"
 restart self.img

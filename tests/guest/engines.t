@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# test: wait timeout=480
+# test: all wait timeout=480
 #
 # Both engines on Debian's 6.1: the same image of the same program, and some
 # conformance kinds by the module engine (GUEST_KINDS: which).
