@@ -54,8 +54,8 @@ static int next_client;
 cr_client_id_t cr_init(void)
 {
 	if (client_id < 0)
-		client_id = __atomic_fetch_add(&next_client, 1,
-					       __ATOMIC_RELAXED);
+		client_id =
+			__atomic_fetch_add(&next_client, 1, __ATOMIC_RELAXED);
 	return client_id;
 }
 
@@ -253,11 +253,15 @@ static int open_result(struct request *r)
 {
 	struct stat st;
 	void *p;
+	int ret;
 
 	r->fd = memfd_create("cr_request", MFD_CLOEXEC);
 	if (r->fd < 0)
 		return errno;
-	if (ftruncate(r->fd, CR_EXT_RESULT_SIZE) || fstat(r->fd, &st))
+	ret = ftruncate(r->fd, CR_EXT_RESULT_SIZE);
+	if (!ret)
+		ret = fstat(r->fd, &st);
+	if (ret)
 		goto out;
 	p = mmap(NULL, CR_EXT_RESULT_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED,
 		 r->fd, 0);
@@ -329,8 +333,7 @@ static int look(const struct request *r)
 	    CR_EXT_RESULT_DONE)
 		return 1;
 	/* It could not tell: it was killed. */
-	if (r->result->helper && kill(r->result->helper, 0) &&
-	    errno == ESRCH &&
+	if (r->result->helper && kill(r->result->helper, 0) && errno == ESRCH &&
 	    __atomic_load_n(&r->result->state, __ATOMIC_ACQUIRE) ==
 		    CR_EXT_RESULT_PENDING) {
 		r->result->ret = -EIO;

@@ -35,8 +35,8 @@ family() {
 }
 
 kill_family() {
-	local p i
-	for i in 1 2 3 4 5; do
+	local p
+	for _ in 1 2 3 4 5; do
 		p=$(family "$1")
 		[ -n "$p" ] || return 0
 		# shellcheck disable=SC2086 # a list of pids

@@ -169,7 +169,7 @@ ok $? "it is still stopped"
 death
 "$bin/cr_restart" img6 >"$log" 2>&1 &
 rst=$!
-started+=($rst)
+started+=("$rst")
 six() { pgrep -P $rst >/dev/null; }
 await 10 six
 deep() { # the restarted target, below cr_restart or its namespace's init

@@ -10,12 +10,13 @@
 . "$(dirname "$0")/lib.sh"
 
 birth one family
+# shellcheck disable=SC2010 # names are numbers
 tid=$(ls "/proc/$pid/task" | grep -vx "$pid" | head -n 1)
 ckpt -p -f tid.img "$tid"
 is "$st" 0 "--pid takes a thread's id"
 strace -o /dev/null -p "$pid" 2>/dev/null &
 tracer=$!
-started+=($tracer)
+started+=("$tracer")
 traced() { ! grep -q '^TracerPid:.0$' "/proc/$pid/status"; }
 await 10 traced
 ckpt -p -f tracer.img "$tracer"

@@ -77,7 +77,7 @@ ckpt -f img3 "$pid"
 death
 "$bin/cr_restart" img3 >"$log" 2>&1 </dev/null &
 rst=$!
-started+=($rst)
+started+=("$rst")
 runs() { pgrep -f "$target $dir" | grep -vqx "$rst"; }
 await 15 runs
 sleep 0.5
@@ -90,7 +90,7 @@ is $? 5 "and its status comes back"
 rm -f "$dir/signals" "$dir/stop" "$dir/out"
 "$bin/cr_restart" -S 10 img3 >"$log" 2>&1 </dev/null &
 rst=$!
-started+=($rst)
+started+=("$rst")
 await 15 test -s "$dir/signals"
 is "$(cat "$dir/signals" 2>/dev/null)" usr1 "--signal after the restart"
 echo 6 >"$dir/stop"

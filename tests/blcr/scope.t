@@ -52,7 +52,7 @@ if command -v strace >/dev/null; then
 	birth traced
 	strace -o /dev/null -p "$pid" 2>/dev/null &
 	tracer=$!
-	started+=($tracer)
+	started+=("$tracer")
 	traced() { ! grep -q '^TracerPid:.0$' "/proc/$pid/status"; }
 	await 10 traced
 	ckpt -f traced.img "$pid"

@@ -82,7 +82,9 @@ static void sleepers_start(struct sleeper *s)
 {
 	CHECK(!pthread_create(&ticker_thread, NULL, ticker, NULL), "thread");
 	for (; s->name; s++)
-		CHECK(!pthread_create(&s->thread, NULL, sleeper_main, s), "thre"
+		CHECK(!pthread_create(&s->thread, NULL, sleeper_main, s), "no "
+									  "new "
+									  "thre"
 									  "ad");
 }
 

@@ -66,7 +66,7 @@ refused() {
 	ok $? "cr_info --verify: $2 (status $st)"
 }
 for n in 0 1 100 4095 4096 9000 $((size / 2)) $((size - 4096)) $((size - 1)); do
-	head -c "$n" good >cut
+	head -c "$n" good >"cut"
 	refused cut "an image cut at $n"
 done
 (cat good; echo more) >longer
