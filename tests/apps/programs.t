@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# test: timeout=400 as=both
+# test: all timeout=400 as=both
 # Real programs of Debian, unchanged.  Each is run once without interruption;
 # then again, saved and killed at a random moment, restarted, saved and killed
 # once more, restarted, and its answer compared.  APPS=name runs some of them,
