@@ -82,10 +82,8 @@ static void sleepers_start(struct sleeper *s)
 {
 	CHECK(!pthread_create(&ticker_thread, NULL, ticker, NULL), "thread");
 	for (; s->name; s++)
-		CHECK(!pthread_create(&s->thread, NULL, sleeper_main, s), "no "
-									  "new "
-									  "thre"
-									  "ad");
+		CHECK(!pthread_create(&s->thread, NULL, sleeper_main, s),
+		      "sleeper");
 }
 
 static void sleepers_end(struct sleeper *list, unsigned int max_ms)

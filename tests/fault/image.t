@@ -120,7 +120,7 @@ for kind in exit exec forks; do
 	started+=("$pid")
 	sleep 0.2
 	fine=0
-	for i in 1 2 3 4 5; do
+	for _ in 1 2 3 4 5; do
 		ckpt -f busy "$pid"
 		[ "$st" = 0 ] && fine=$((fine + 1))
 		[ -e .busy.tmp ] && fine=-100

@@ -24,7 +24,7 @@ same() { # THREADS
 	local pid i
 	"$build/tests/guest/same" target "$1" &
 	pid=$!
-	for i in $(seq 100); do
+	for _ in $(seq 100); do
 		set -- "$1" /proc/$pid/task/*
 		[ $# = $(($1 + 1)) ] && break
 		sleep 0.1

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# test: timeout=460
+# test: timeout=1000
 #
 # MPI taken down and up under a running program that uses communicators,
 # types and traffic of all kinds: the program's sum must be that of a run
@@ -14,7 +14,7 @@ for mpi in mpich openmpi; do
 		want=$(mpi_plain "$mpi" "$n" "$prog" 40 | grep ^traffic)
 		[ -n "$want" ]
 		mpi_point $? "$mpi, $n ranks: runs without the layer"
-		mpi_drive "-n $CYCLES -g 10 -t 200" "$mpi" "$n" \
+		mpi_drive "-n $CYCLES -g 10 -t 400" "$mpi" "$n" \
 			"$prog" 40 $((CYCLES * 2)) >"$MPI_TMP/out" 2>&1
 		status=$?
 		sed 's/^/# /' "$MPI_TMP/out"
