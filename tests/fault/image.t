@@ -76,7 +76,7 @@ restart longer
 ok $? "bytes behind the end do no harm (status $st)"
 RANDOM=${FAULT_SEED:-$$}
 bad=0
-for i in $(seq 12); do
+for _ in $(seq 12); do
 	at=$((RANDOM * 32768 + RANDOM))
 	at=$((at % size))
 	rm -f flip

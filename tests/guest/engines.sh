@@ -21,7 +21,7 @@ insmod "$GUEST_MODULES/stasis.ko"
 point $? "the module loads"
 
 same() { # THREADS
-	local pid i
+	local pid
 	"$build/tests/guest/same" target "$1" &
 	pid=$!
 	for _ in $(seq 100); do
