@@ -271,8 +271,9 @@ static int open_result(struct request *r)
 	r->result = p;
 	return 0;
 out:
+	ret = errno ? errno : EIO;
 	close(r->fd);
-	return errno ? errno : EIO;
+	return ret;
 }
 
 static void close_result(struct request *r)
