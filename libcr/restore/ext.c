@@ -215,11 +215,38 @@ static int in_namespaces(struct cri_restore *rs, struct cr_ext_restart *r)
 	return rep.ret;
 }
 
+static int attempt(const struct cr_ext_restart_args *args,
+		   struct cr_ext_restart *r, bool own_ids, bool *shared_ids)
+{
+	struct cri_restore rs;
+	int ret;
+
+	memset(&rs, 0, sizeof(rs));
+	rs.args = args;
+	rs.area_fd = -1;
+	rs.data_fd = -1;
+	rs.own_ids = own_ids;
+	ret = prepare(&rs, &r->err);
+	*shared_ids = !(rs.ns_flags & CLONE_NEWPID);
+	if (!ret && !(args->flags & CR_EXT_CHECK_ONLY))
+		ret = rs.ns_flags ? in_namespaces(&rs, r) : here(&rs, r);
+	fini(&rs);
+	if (ret)
+		cri_relay_fini(&r->relay);
+	return ret;
+}
+
+/*
+ * An id that was free when it was looked at may be taken a moment later (or
+ * its last owner be slow to die): then the tree gets a PID namespace after
+ * all.  The first attempt has undone what it did.
+ */
 int cr_ext_restart_run(const struct cr_ext_restart_args *args,
 		       struct cr_ext_restart **out)
 {
 	struct cr_ext_restart *r = calloc(1, sizeof(*r));
-	struct cri_restore rs;
+	off_t at = lseek(args->fd, 0, SEEK_CUR);
+	bool shared_ids;
 	int ret;
 
 	*out = r;
@@ -227,19 +254,14 @@ int cr_ext_restart_run(const struct cr_ext_restart_args *args,
 		return -ENOMEM;
 	r->sock = -1;
 	cri_relay_init(&r->relay);
-	memset(&rs, 0, sizeof(rs));
-	rs.args = args;
-	rs.area_fd = -1;
-	rs.data_fd = -1;
-	ret = prepare(&rs, &r->err);
-	if (ret || args->flags & CR_EXT_CHECK_ONLY)
-		goto out;
-	ret = rs.ns_flags ? in_namespaces(&rs, r) : here(&rs, r);
-out:
-	fini(&rs);
-	if (ret)
-		cri_relay_fini(&r->relay);
-	return ret;
+	ret = attempt(args, r, false, &shared_ids);
+	if (ret != -EEXIST || !shared_ids || at < 0 ||
+	    !(args->flags & CR_EXT_RESTORE_PID))
+		return ret;
+	if (lseek(args->fd, at, SEEK_SET) != at)
+		return ret;
+	cri_err_clear(&r->err);
+	return attempt(args, r, true, &shared_ids);
 }
 
 pid_t cr_ext_restart_pid(const struct cr_ext_restart *r)

@@ -70,7 +70,7 @@ int cri_ns_decide(struct cri_restore *rs, struct cri_err *err)
 	rs->exe_allowed = rs->cap_limit & choose;
 	if (!(rs->args->flags & CR_EXT_RESTORE_PID)) {
 		rs->fresh_pids = true;
-	} else if (!(rs->cap_limit & choose) || ids_taken(rs)) {
+	} else if (!(rs->cap_limit & choose) || rs->own_ids || ids_taken(rs)) {
 		rs->ns_flags = CLONE_NEWPID | CLONE_NEWNS;
 		if (!(rs->cap_limit & CAP_BIT(CAP_SYS_ADMIN)))
 			rs->ns_flags |= CLONE_NEWUSER;

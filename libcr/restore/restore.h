@@ -122,6 +122,7 @@ struct cri_restore {
 	uint64_t vdso_syscall; /* offset of a syscall instruction, 0 none */
 	uint32_t ns_flags; /* CLONE_NEW* made for this restart */
 	bool fresh_pids; /* --no-restore-pid */
+	bool own_ids; /* a PID namespace, whether or not the ids are free */
 	int64_t oom_score_adj; /* ours, which the tree inherits */
 	uint64_t ignored; /* signals that we ourselves ignore */
 	bool set_ids; /* root: users and groups are set */
