@@ -9,7 +9,7 @@ good image is untouched, and no temporary file and no process of ours stays.
 The seed and a histogram of the moments are printed; most must have hit a
 live process.  FAULT_KILLS=N kills per victim, FAULT_SEED=N repeats.
 
-test: as=both timeout=400
+test: all as=both timeout=400
 """
 import os
 import random
